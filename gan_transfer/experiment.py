@@ -1,0 +1,160 @@
+"""From a config to something that runs: method, networks, optimizers, first state, step and translation."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+
+from gan_transfer import random, sharding, step
+from gan_transfer.methods import METHODS
+from gan_transfer.methods.contract import Method, Network, NetworkSettings
+from gan_transfer.optimizer import Optimizer, make_optimizer
+from gan_transfer.state import SIDES, Fault, GanState, Params, SideState, copy
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A method on a mesh, with everything shaped and jitted.
+
+    Attributes:
+      train_step: (state, batch, key) -> (state, scalars by name); donates the state.
+      abstract_state: the state's shapes with shardings, which is what a checkpoint is restored into.
+    """
+
+    method: Method
+    networks: dict[str, Network]
+    optimizers: dict[str, Optimizer]
+    mesh: Mesh
+    train_step: step.TrainStep
+    abstract_state: GanState
+    _initialize: Any
+    _translate: Any
+
+    def init(self, seed: int) -> GanState:
+        """Returns the first state, on the mesh."""
+        return self._initialize(jax.random.key(seed))
+
+    def translate(self, params: dict[str, Params], batch: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+        """Returns translated images [b, h, w, 3] in about [-1, 1]; images in `batch` are uint8 or in [-1, 1]."""
+        return self._translate(params, batch, key)
+
+    def check_batch(self, batch: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Returns the shapes of the scalars of a step and their names as `state.fault.term` counts them."""
+        scalars = jax.eval_shape(self.train_step, self.abstract_state, batch, jax.random.key(0))[1]
+        return scalars, tuple(sorted(scalars))
+
+
+def make_method(config: Any) -> Method:
+    """Returns the method of `config.method`: `name` and hyper-parameters. ValueError names what is wrong."""
+    fields = dict(config.method)
+    name = fields.pop('name')
+    if name not in METHODS:
+        raise ValueError(f'unknown method {name!r}; choose one of {", ".join(METHODS)}')
+    known = {field.name for field in dataclasses.fields(METHODS[name])}
+    for field in fields:
+        if field not in known:
+            raise ValueError(f'{name} has no hyper-parameter {field!r}; it has {", ".join(sorted(known))}')
+    return METHODS[name](**fields)
+
+
+def make_state(
+    key: jax.Array,
+    method: Method,
+    networks: dict[str, Network],
+    optimizers: dict[str, Optimizer],
+    *,
+    batch_size: int,
+    image_size: int,
+    average_decay: float,
+) -> GanState:
+    """Returns the first state. Every network starts from a key of its own; averages start as copies."""
+    params = {}
+    for name, network in networks.items():
+        inputs = [jnp.zeros(x.shape, x.dtype) for x in network.inputs]
+        params[name] = network.module.init(random.named(key, name), *inputs)['params']
+    sides = {}
+    for side in SIDES:
+        names = [name for name in networks if networks[name].side == side]
+        sides[side] = SideState(
+            params={name: params[name] for name in names},
+            optimizer_state={name: optimizers[name].direction.init(params[name]) for name in names},
+        )
+    averaged = [name for name in networks if networks[name].averaged and average_decay]
+    return GanState(
+        step=jnp.zeros((), jnp.int32),
+        **sides,
+        average={name: copy(params[name]) for name in averaged},
+        memory=method.memory(batch_size, image_size),
+        fault=Fault(jnp.full((), -1, jnp.int32), jnp.full((), -1, jnp.int32)),
+    )
+
+
+def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
+    """Builds everything a config describes; nothing is computed yet.
+
+    Args:
+      config: the resolved config.
+      domains: how many domains the data has.
+      mesh: the devices.
+    """
+    method = make_method(config)
+    method.check(config.image_size, domains)
+    settings = NetworkSettings(
+        image_size=config.image_size,
+        domains=domains,
+        dtype=jnp.dtype(config.compute_dtype),
+        rematerialize=config.rematerialize,
+    )
+    networks = method.networks(settings)
+    for name in config.optimizer.networks:
+        if name not in networks:
+            raise ValueError(f'optimizer.networks has {name!r}; the networks are {", ".join(networks)}')
+    optimizers = {name: make_optimizer(config.optimizer, name, config.train_images) for name in networks}
+    initialize = functools.partial(
+        make_state,
+        method=method,
+        networks=networks,
+        optimizers=optimizers,
+        batch_size=config.batch_size,
+        image_size=config.image_size,
+        average_decay=config.average_decay,
+    )
+    abstract = jax.eval_shape(initialize, jax.random.key(0))
+    shardings = _state_shardings(mesh, abstract)
+    train_step = step.make_train_step(
+        method,
+        networks,
+        optimizers,
+        mesh,
+        batch_size=config.batch_size,
+        accumulation=config.accumulation,
+        average_decay=config.average_decay,
+    )
+
+    def translate(params: dict[str, Params], batch: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+        return method.translate(step.network_view(networks, params), step.to_model_batch(batch), key)
+
+    return Experiment(
+        method=method,
+        networks=networks,
+        optimizers=optimizers,
+        mesh=mesh,
+        train_step=train_step,
+        abstract_state=jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings
+        ),
+        _initialize=jax.jit(initialize, out_shardings=shardings),
+        _translate=jax.jit(translate),
+    )
+
+
+def _state_shardings(mesh: Mesh, abstract: GanState) -> GanState:
+    replicated, split = sharding.replicated(mesh), sharding.batch_sharding(mesh)
+
+    def fill(tree: Any, leaf: NamedSharding) -> Any:
+        return jax.tree.map(lambda _: leaf, tree)
+
+    return fill(abstract, replicated).replace(memory=fill(abstract.memory, split))

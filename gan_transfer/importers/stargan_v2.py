@@ -1,0 +1,99 @@
+"""StarGAN v2's networks from their published layout (without the face-landmark option)."""
+
+import math
+from typing import Any
+
+from gan_transfer.importers.layout import Entry, StateDict, count, load
+
+
+def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
+    """Returns the hyper-parameters that the four networks' weights belong to, `image_size` and `domains` too.
+
+    The discriminator's blocks tell the image size: they halve it down to 4 pixels.
+    """
+    generator, discriminator = state_dicts['generator'], state_dicts['discriminator']
+    mapping = state_dicts['mapping_network']
+    blocks = _blocks(discriminator, 'main')
+    encoder = count(generator, 'encode.{}.conv1.weight')
+    image_size = 2 ** (blocks + 2)
+    downsamplings = int(math.log2(image_size)) - 4
+    widths = [w.shape[0] for key, w in generator.items() if key.endswith('conv2.weight')]
+    return {
+        'image_size': image_size,
+        'domains': count(mapping, 'unshared.{}.0.weight'),
+        'width': generator['from_rgb.weight'].shape[0],
+        'max_width': max(widths),
+        'downsamplings': downsamplings,
+        'bottleneck_blocks': encoder - downsamplings,
+        'latent_length': mapping['shared.0.weight'].shape[1],
+        'mapping_width': mapping['shared.0.weight'].shape[0],
+        'style_size': mapping['unshared.0.6.weight'].shape[0],
+    }
+
+
+def _blocks(state_dict: StateDict, prefix: str) -> int:
+    """Returns how many residual blocks follow `<prefix>.0`."""
+    number = 1
+    while f'{prefix}.{number}.conv1.weight' in state_dict:
+        number += 1
+    return number - 1
+
+
+def generator_params(state_dict: StateDict) -> dict[str, Any]:
+    """Returns the parameters of `networks.stargan_v2.Generator`."""
+    entries = [
+        Entry('from_rgb', 'from_rgb', 'convolution'),
+        Entry('to_rgb.0', 'to_rgb_norm', 'norm'),
+        Entry('to_rgb.2', 'to_rgb', 'convolution'),
+    ]
+    for i in range(count(state_dict, 'encode.{}.conv1.weight')):
+        entries += _block(state_dict, f'encode.{i}', f'encode_{i}')
+        entries += [Entry(f'encode.{i}.norm{j + 1}', f'encode_{i}/norm_{j}', 'norm') for j in range(2)]
+    for i in range(count(state_dict, 'decode.{}.conv1.weight')):
+        entries += _block(state_dict, f'decode.{i}', f'decode_{i}')
+        entries += [Entry(f'decode.{i}.norm{j + 1}.fc', f'decode_{i}/norm_{j}/linear', 'linear') for j in range(2)]
+    return load(entries, state_dict)
+
+
+def mapping_network_params(state_dict: StateDict) -> dict[str, Any]:
+    """Returns the parameters of `networks.stargan_v2.MappingNetwork`."""
+    entries = [Entry(f'shared.{2 * i}', f'shared_{i}', 'linear') for i in range(4)]
+    entries += [Entry(f'unshared.{{domain}}.{2 * i}', f'domain_{i}', 'domain_linear') for i in range(4)]
+    return load(entries, state_dict)
+
+
+def style_encoder_params(state_dict: StateDict) -> dict[str, Any]:
+    """Returns the parameters of `networks.stargan_v2.StyleEncoder`."""
+    return load([*_trunk(state_dict, 'shared'), Entry('unshared.{domain}', 'domain', 'domain_linear')], state_dict)
+
+
+def discriminator_params(state_dict: StateDict) -> dict[str, Any]:
+    """Returns the parameters of `networks.stargan_v2.Discriminator`."""
+    last = _blocks(state_dict, 'main') + 4
+    return load([*_trunk(state_dict, 'main'), Entry(f'main.{last}', 'domain', 'linear')], state_dict)
+
+
+def _trunk(state_dict: StateDict, prefix: str) -> list[Entry]:
+    blocks = _blocks(state_dict, prefix)
+    entries = [
+        Entry(f'{prefix}.0', 'trunk/from_rgb', 'convolution'),
+        Entry(f'{prefix}.{blocks + 2}', 'trunk/tap', 'convolution'),
+    ]
+    for i in range(blocks):
+        entries += _block(state_dict, f'{prefix}.{i + 1}', f'trunk/block_{i}')
+    return entries
+
+
+def _block(state_dict: StateDict, prefix: str, path: str) -> list[Entry]:
+    entries = [Entry(f'{prefix}.conv{j + 1}', f'{path}/convolution_{j}', 'convolution') for j in range(2)]
+    if f'{prefix}.conv1x1.weight' in state_dict:
+        entries.append(Entry(f'{prefix}.conv1x1', f'{path}/shortcut', 'convolution'))
+    return entries
+
+
+PARAMS = {
+    'generator': generator_params,
+    'mapping_network': mapping_network_params,
+    'style_encoder': style_encoder_params,
+    'discriminator': discriminator_params,
+}

@@ -1,0 +1,92 @@
+"""Losses: adversarial, regularizers of the discriminator, reconstruction. Pure functions; means over everything."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+Scalar = Float[Array, '']
+Logits = Float[Array, 'b ...']
+Images = Float[Array, 'b h w c']
+
+ADVERSARIAL = ('minimax', 'non_saturating', 'lsgan', 'hinge', 'wasserstein')
+
+
+def check_adversarial(kind: str) -> None:
+    if kind not in ADVERSARIAL:
+        raise ValueError(f'unknown adversarial loss {kind!r}; choose one of {", ".join(ADVERSARIAL)}')
+
+
+def discriminator_real(kind: str, logits: Logits) -> Scalar:
+    """What the discriminator minimizes on real images; see `discriminator_fake`."""
+    if kind in ('minimax', 'non_saturating'):
+        return jax.nn.softplus(-logits).mean()
+    if kind == 'lsgan':
+        return jnp.square(logits - 1).mean()
+    if kind == 'hinge':
+        return jax.nn.relu(1 - logits).mean()
+    if kind == 'wasserstein':
+        return -logits.mean()
+    raise ValueError(f'unknown adversarial loss {kind!r}; choose one of {", ".join(ADVERSARIAL)}')
+
+
+def discriminator_fake(kind: str, logits: Logits) -> Scalar:
+    """What the discriminator minimizes on generated images.
+
+    `minimax`, `non_saturating`: -log(1 - D), with D = sigmoid(logit) (Goodfellow et al. 2014, equation 1);
+    `lsgan`: D^2 with targets 1 and 0 (Mao et al. 2017, equation 9, without its factor 1/2);
+    `hinge`: max(0, 1 + D) (Miyato et al. 2018, equation 16); `wasserstein`: D (Arjovsky et al. 2017, equation 3).
+    """
+    if kind in ('minimax', 'non_saturating'):
+        return jax.nn.softplus(logits).mean()
+    if kind == 'lsgan':
+        return jnp.square(logits).mean()
+    if kind == 'hinge':
+        return jax.nn.relu(1 + logits).mean()
+    if kind == 'wasserstein':
+        return logits.mean()
+    raise ValueError(f'unknown adversarial loss {kind!r}; choose one of {", ".join(ADVERSARIAL)}')
+
+
+def generator_adversarial(kind: str, logits: Logits) -> Scalar:
+    """What the generator minimizes on its images.
+
+    `minimax` is log(1 - D), the value of the two-player game itself (Goodfellow et al. 2014, equation 1); its gradient
+    vanishes where the discriminator is sure. `non_saturating` is -log D (section 3 there), the usual choice.
+    """
+    if kind == 'minimax':
+        return -jax.nn.softplus(logits).mean()
+    if kind in ('hinge', 'wasserstein'):
+        return -logits.mean()
+    return discriminator_real(kind, logits)
+
+
+def squared_gradient_norm(score: Callable[[Images], Logits], images: Images) -> Float[Array, 'b']:
+    """Returns, for each image, the squared norm of the gradient of its score; a patch discriminator's is the mean."""
+
+    def total(x: Images) -> Scalar:
+        logits = score(x)
+        return logits.reshape(logits.shape[0], -1).mean(1).sum()
+
+    gradient = jax.grad(total)(images)
+    return jnp.square(gradient).sum((1, 2, 3))
+
+
+def zero_centred_penalty(score: Callable[[Images], Logits], images: Images) -> Scalar:
+    """Half the mean squared gradient norm: R1 on real images, R2 on generated ones (Mescheder et al. 2018, eq. 9)."""
+    return 0.5 * squared_gradient_norm(score, images).mean()
+
+
+def one_centred_penalty(
+    score: Callable[[Images], Logits], real: Images, fake: Images, keys: Key[Array, 'b']
+) -> Scalar:
+    """The penalty of WGAN-GP (Gulrajani et al. 2017, equation 3): (|gradient| - 1)^2 between real and generated."""
+    mix = jax.vmap(lambda key: jax.random.uniform(key, (1, 1, 1)))(keys)
+    squared = squared_gradient_norm(score, mix * real + (1 - mix) * fake)
+    return jnp.square(jnp.sqrt(squared + 1e-12) - 1).mean()
+
+
+def l1(a: Float[Array, '...'], b: Float[Array, '...']) -> Scalar:
+    """Mean absolute difference."""
+    return jnp.abs(a - b).mean()

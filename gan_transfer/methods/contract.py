@@ -1,0 +1,203 @@
+"""What a method is: networks, phases with losses, and how it translates. The step knows this and no method."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float, Key
+
+from gan_transfer import losses, random
+
+Images = Float[Array, 'b h w c']
+Networks = Mapping[str, Callable[..., tuple[Any, dict[str, Array]]]]  # name -> its application to inputs
+Scalars = dict[str, Float[Array, '']]
+Score = Callable[[Images], Array]  # a discriminator: images to logits
+
+
+class NetworkSettings(NamedTuple):
+    """What the networks depend on beside the method's hyper-parameters."""
+
+    image_size: int
+    domains: int
+    dtype: Any
+    rematerialize: bool
+
+
+class Network(NamedTuple):
+    """One network of a method.
+
+    Attributes:
+      side: 'generator' or 'discriminator'.
+      module: the Linen module.
+      inputs: abstract inputs of a batch of one, from which the parameters' shapes follow.
+      averaged: whether a moving average of it translates images, where the config asks for averages.
+    """
+
+    side: str
+    module: nn.Module
+    inputs: tuple[jax.ShapeDtypeStruct, ...]
+    averaged: bool = False
+
+
+class PhaseInput(NamedTuple):
+    """What a loss sees.
+
+    Attributes:
+      networks: every network, applied to parameters of which only those of the phase are differentiated.
+      batch: float images in [-1, 1], domains, latents, and `slot` [b], the place in the global batch.
+      forwards: outputs of the phase's shared forward passes, by name.
+      memory: what the method keeps between steps.
+      key: random key of this step and phase.
+      images_seen: images seen before this step, float32; weights that decay are functions of it.
+      step: steps done before this one.
+    """
+
+    networks: Networks
+    batch: dict[str, Array]
+    forwards: dict[str, Any]
+    memory: dict[str, Any]
+    key: Key[Array, '']
+    images_seen: Float[Array, '']
+    step: Array
+
+
+class PhaseOutput(NamedTuple):
+    """A loss, the terms to log, unweighted, in the order of computation, and the new values of the memory."""
+
+    loss: Float[Array, '']
+    scalars: Scalars
+    memory: dict[str, Any] = {}
+
+
+class Forward(NamedTuple):
+    """A forward pass of generator-side networks whose outputs several phases use: run once.
+
+    A phase that trains one of `networks` differentiates through the pass, taken at the current parameters; any
+    other phase takes the outputs last made in this step, as constants.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    function: Callable[[Networks, dict[str, Array]], dict[str, Array]]
+
+
+class Phase(NamedTuple):
+    """One minimization of a step: `networks` (all of one `side`) take an optimizer step on `loss`."""
+
+    name: str
+    side: str
+    networks: tuple[str, ...]
+    loss: Callable[[PhaseInput], PhaseOutput]
+    forwards: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Base of the methods: hyper-parameters that every adversarial method has.
+
+    Attributes:
+      adversarial: the adversarial loss, one of `losses.ADVERSARIAL`.
+      r1_weight: weight of R1, the gradient penalty on real images.
+      r2_weight: weight of R2, the same on generated images.
+      gradient_penalty_weight: weight of WGAN-GP's penalty between them.
+      regularize_every: the penalties act every so many steps, so many times stronger (Karras et al. 2020, appendix B).
+    """
+
+    adversarial: str = 'lsgan'
+    r1_weight: float = 0.0
+    r2_weight: float = 0.0
+    gradient_penalty_weight: float = 0.0
+    regularize_every: int = 1
+
+    batch_fields: ClassVar[tuple[str, ...]]
+    sampling: ClassVar[str]
+    translate_fields: ClassVar[tuple[str, ...]]
+    fully_convolutional: ClassVar[bool]
+    size_multiple: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        losses.check_adversarial(self.adversarial)
+        if self.regularize_every < 1:
+            raise ValueError(f'regularize_every is {self.regularize_every}; it must be at least 1')
+
+    @property
+    def latent_size(self) -> int:
+        """Length of the latent codes in a batch; 0 when the method uses none."""
+        return 0
+
+    def check(self, image_size: int, domains: int) -> None:
+        """Raises ValueError where the method cannot work on such images."""
+
+    def networks(self, settings: NetworkSettings) -> dict[str, Network]:
+        """Returns the networks by name; the names are the keys of states, optimizers, logs and checkpoints."""
+        raise NotImplementedError
+
+    def forwards(self) -> tuple[Forward, ...]:
+        """Returns the forward passes that phases share."""
+        return ()
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Returns the phases of a step, in the paper's order."""
+        raise NotImplementedError
+
+    def memory(self, batch_size: int, image_size: int) -> dict[str, Any]:
+        """Returns the first values of what the method keeps between steps, each [batch_size, ...]."""
+        return {}
+
+    def translate(self, networks: Networks, batch: dict[str, Array], key: Key[Array, '']) -> Images:
+        """Returns `batch['source']` in the target's style, in about [-1, 1]; deterministic given the key."""
+        raise NotImplementedError
+
+    def discriminator_terms(
+        self, given: PhaseInput, score: Score, real: Images, fake: Images, fake_score: Score | None = None
+    ) -> tuple[Float[Array, ''], Scalars]:
+        """Returns the adversarial loss of one discriminator with its penalties, and the terms to log.
+
+        Args:
+          given: the phase's input, for key and step.
+          score: the discriminator: images to logits.
+          real: images of the data set.
+          fake: generated images.
+          fake_score: the same for generated images, where it differs (by their domain).
+        """
+        fake_score = fake_score or score
+        real_logits, fake_logits = score(real), fake_score(fake)
+        terms = {
+            'real': losses.discriminator_real(self.adversarial, real_logits),
+            'fake': losses.discriminator_fake(self.adversarial, fake_logits),
+        }
+        penalties = self._penalties(given, score, real, fake, fake_score)
+        weights = {'r1': self.r1_weight, 'r2': self.r2_weight, 'gradient_penalty': self.gradient_penalty_weight}
+        loss = sum(terms.values()) + sum(
+            self.regularize_every * weights[name] * value for name, value in penalties.items()
+        )
+        scores = {
+            'real_score': real_logits.mean(),
+            'fake_score': fake_logits.mean(),
+            'real_sign': jax.numpy.sign(real_logits).mean(),
+            'fake_sign': jax.numpy.sign(fake_logits).mean(),
+        }
+        return loss, {**terms, **penalties, **scores}
+
+    def _penalties(
+        self, given: PhaseInput, score: Score, real: Images, fake: Images, fake_score: Score
+    ) -> Scalars:
+        """Returns the penalties in use; zeros at the steps that leave them out."""
+        functions = {}
+        if self.r1_weight:
+            functions['r1'] = lambda: losses.zero_centred_penalty(score, real)
+        if self.r2_weight:
+            functions['r2'] = lambda: losses.zero_centred_penalty(fake_score, fake)
+        if self.gradient_penalty_weight:
+            keys = random.per_sample(random.named(given.key, 'gradient_penalty'), given.batch['slot'])
+            functions['gradient_penalty'] = lambda: losses.one_centred_penalty(fake_score, real, fake, keys)
+        if self.regularize_every == 1 or not functions:
+            return {name: function() for name, function in functions.items()}
+        # The last step of each period, so that logging at multiples of it shows the penalty.
+        return jax.lax.cond(
+            (given.step + 1) % self.regularize_every == 0,
+            lambda: {name: function() for name, function in functions.items()},
+            lambda: {name: jax.numpy.zeros(()) for name in functions},
+        )

@@ -1,0 +1,213 @@
+"""StarGAN v2: translation among several domains, in the style of a target image or of a latent code (Choi et al. 2020).
+
+One generator for all domains is steered by a style code, which the style encoder reads from a target image or the
+mapping network makes from noise; one discriminator has a logit per domain. A step has a pass with styles from
+latents and one with styles from target images, each with a discriminator and a generator phase.
+
+Differs from the reference: averages start as copies of the initial weights (the original copies before its own
+initialization); the diversity weight decays with the step and so survives a restart.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from gan_transfer import losses
+from gan_transfer.methods.contract import (
+    Forward,
+    Images,
+    Method,
+    Network,
+    Networks,
+    NetworkSettings,
+    Phase,
+    PhaseInput,
+    PhaseOutput,
+)
+from gan_transfer.networks import stargan_v2
+
+Batch = dict[str, Array]
+PASSES = ('latent', 'reference')
+
+
+@dataclasses.dataclass(frozen=True)
+class StarGanV2(Method):
+    """Hyper-parameters of StarGAN v2, those of CelebA-HQ by default (AFHQ: diversity_weight 2).
+
+    Attributes:
+      style_weight: weight of the style reconstruction (equation 2).
+      diversity_weight: weight of the distance between two outputs, which is maximized (equation 3) ...
+      diversity_images: ... decaying linearly to 0 over so many images.
+      cycle_weight: weight of the L1 cycle reconstruction (equation 4).
+      passes: where styles come from in training; ('reference',) alone leaves the mapping network out.
+      reference_trains: what the reference pass updates: the generator alone in the original, where the latent
+        pass trains the other networks; 'generator' or 'all'.
+      latent_length, style_size: lengths of the codes.
+      mapping_width: channels of the mapping network.
+      width: channels at full size; 0 takes the original's 2^14 / image size.
+      max_width: no layer is wider.
+      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4.
+      bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
+    """
+
+    adversarial: str = 'non_saturating'
+    r1_weight: float = 1.0
+    style_weight: float = 1.0
+    diversity_weight: float = 1.0
+    diversity_images: int = 800_000
+    cycle_weight: float = 1.0
+    passes: tuple[str, ...] = PASSES
+    reference_trains: str = 'generator'
+    latent_length: int = 16
+    style_size: int = 64
+    mapping_width: int = 512
+    width: int = 0
+    max_width: int = 512
+    downsamplings: int = 0
+    bottleneck_blocks: int = 2
+
+    sampling: ClassVar[str] = 'class_balanced'
+    fully_convolutional: ClassVar[bool] = False
+    size_multiple: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.passes or not set(self.passes) <= set(PASSES):
+            raise ValueError(f'passes is {self.passes}; choose from {PASSES}')
+        if self.reference_trains not in ('generator', 'all'):
+            raise ValueError(f"reference_trains is {self.reference_trains!r}; choose 'generator' or 'all'")
+        if 'latent' not in self.passes and self.reference_trains != 'all':
+            raise ValueError("without the latent pass nothing trains the style encoder: set reference_trains to 'all'")
+
+    @property
+    def latent_size(self) -> int:
+        return self.latent_length if 'latent' in self.passes else 0
+
+    @property
+    def batch_fields(self) -> tuple[str, ...]:
+        fields = ('source', 'source_domain', 'target_domain')
+        if 'reference' in self.passes:
+            fields += ('target', 'target_2')
+        return fields + (('latent', 'latent_2') if 'latent' in self.passes else ())
+
+    @property
+    def translate_fields(self) -> tuple[str, ...]:
+        return ('source', 'target', 'target_domain')
+
+    def check(self, image_size: int, domains: int) -> None:
+        if image_size & (image_size - 1) or image_size < 16:
+            raise ValueError(f'image_size is {image_size}; stargan_v2 takes powers of two from 16 on')
+        if 2 ** self._downsamplings(image_size) > image_size // 4:
+            raise ValueError(f'downsamplings is {self.downsamplings}; at {image_size} px at most '
+                             f'{int(math.log2(image_size)) - 2}')
+
+    def _downsamplings(self, image_size: int) -> int:
+        return self.downsamplings or max(int(math.log2(image_size)) - 4, 1)
+
+    def networks(self, settings: NetworkSettings) -> dict[str, Network]:
+        size = settings.image_size
+        image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+        domain = jax.ShapeDtypeStruct((1,), jnp.int32)
+        style = jax.ShapeDtypeStruct((1, self.style_size), jnp.float32)
+        trunk = {
+            'width': self.width or 2**14 // size,
+            'max_width': self.max_width,
+            'dtype': settings.dtype,
+            'rematerialize': settings.rematerialize,
+        }
+        generator = stargan_v2.Generator(
+            downsamplings=self._downsamplings(size), bottleneck_blocks=self.bottleneck_blocks, **trunk
+        )
+        encoder = stargan_v2.StyleEncoder(domains=settings.domains, style_size=self.style_size, **trunk)
+        discriminator = stargan_v2.Discriminator(domains=settings.domains, **trunk)
+        networks = {
+            'generator': Network('generator', generator, (image, style), averaged=True),
+            'style_encoder': Network('generator', encoder, (image, domain), averaged=True),
+            'discriminator': Network('discriminator', discriminator, (image, domain)),
+        }
+        if 'latent' in self.passes:
+            latent = jax.ShapeDtypeStruct((1, self.latent_length), jnp.float32)
+            mapping = stargan_v2.MappingNetwork(
+                domains=settings.domains,
+                style_size=self.style_size,
+                width=self.mapping_width,
+                dtype=settings.dtype,
+            )
+            networks['mapping_network'] = Network('generator', mapping, (latent, domain), averaged=True)
+        return networks
+
+    def forwards(self) -> tuple[Forward, ...]:
+        styles = {'latent': 'mapping_network', 'reference': 'style_encoder'}
+        return tuple(
+            Forward(
+                f'translated_{name}', ('generator', styles[name]), functools.partial(self._translated, name)
+            )
+            for name in self.passes
+        )
+
+    def phases(self) -> tuple[Phase, ...]:
+        trained = {
+            'latent': ('generator', 'mapping_network', 'style_encoder'),
+            'reference': ('generator',) if self.reference_trains == 'generator' else ('generator', 'style_encoder'),
+        }
+
+        def phase(side: str, name: str) -> Phase:
+            networks = trained[name] if side == 'generator' else ('discriminator',)
+            loss = self.generator_loss if side == 'generator' else self.discriminator_loss
+            forward = f'translated_{name}'
+            return Phase(f'{side}_{name}', side, networks, functools.partial(loss, name), (forward,))
+
+        return tuple(phase(side, name) for side in ('discriminator', 'generator') for name in self.passes)
+
+    def _style(self, name: str, suffix: str, networks: Networks, batch: Batch) -> Float[Array, 'b s']:
+        if name == 'latent':
+            return networks['mapping_network'](batch[f'latent{suffix}'], batch['target_domain'])[0]
+        return networks['style_encoder'](batch[f'target{suffix}'], batch['target_domain'])[0]
+
+    def _translated(self, name: str, networks: Networks, batch: Batch) -> dict[str, Array]:
+        style = self._style(name, '', networks, batch)
+        return {'style': style, 'images': networks['generator'](batch['source'], style)[0]}
+
+    def discriminator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
+        """Equation 1 with R1: sources are real in their own domain, translations are fake in the target domain."""
+        batch, discriminator = given.batch, given.networks['discriminator']
+        fake = given.forwards[f'translated_{name}']['images']
+        # Source and target domains differ sample by sample, so each set of images is scored by its own logits.
+        real_score = functools.partial(_score, discriminator, batch['source_domain'])
+        fake_score = functools.partial(_score, discriminator, batch['target_domain'])
+        return PhaseOutput(*self.discriminator_terms(given, real_score, batch['source'], fake, fake_score))
+
+    def generator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
+        """Equation 5: adversarial, style reconstruction, diversity, cycle."""
+        batch, networks = given.batch, given.networks
+        translated = given.forwards[f'translated_{name}']
+        source, domain, style, images = batch['source'], batch['target_domain'], *map(translated.get, ('style', 'images'))
+        logits = networks['discriminator'](images, domain)[0]
+        own_style = networks['style_encoder'](source, batch['source_domain'])[0]
+        terms = {
+            'adversarial': losses.generator_adversarial(self.adversarial, logits),
+            'style': losses.l1(networks['style_encoder'](images, domain)[0], style),
+            'cycle': losses.l1(networks['generator'](images, own_style)[0], source),
+        }
+        loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
+        if self.diversity_weight:
+            other_style = self._style(name, '_2', networks, batch)
+            other = jax.lax.stop_gradient(networks['generator'](source, other_style)[0])
+            terms['diversity'] = losses.l1(images, other)
+            left = jnp.clip(1 - given.images_seen / self.diversity_images, 0, 1)
+            loss -= self.diversity_weight * left * terms['diversity']
+        return PhaseOutput(loss, terms)
+
+    def translate(self, networks: Networks, batch: Batch, key: Key[Array, '']) -> Images:
+        """Renders `source` in the style of `target`, or of `latent` where the batch has one."""
+        name = 'latent' if 'latent' in batch else 'reference'
+        return self._translated(name, networks, batch)['images']
+
+
+def _score(discriminator, domain: Array, images: Images) -> Float[Array, 'b']:
+    return discriminator(images, domain)[0]

@@ -1,0 +1,1 @@
+"""Generators, discriminators and style networks; every module returns `(output, features by name)`."""

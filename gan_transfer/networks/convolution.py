@@ -1,0 +1,50 @@
+"""Convolutions as pure functions: explicit padding, NHWC images, HWIO kernels.
+
+The rewritings here give the same result as the plain form with fewer operations; each says which.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
+
+
+def convolve(
+    images: Float[Array, 'b h w c'],
+    kernel: Float[Array, 'kh kw c d'],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns the convolution (cross-correlation, as in every deep-learning library) with zero padding."""
+    return jax.lax.conv_general_dilated(
+        images, kernel, (stride, stride), ((padding, padding), (padding, padding)), dimension_numbers=_DIMENSIONS
+    )
+
+
+def _interleave(phases: list[list[Float[Array, 'b h w d']]]) -> Float[Array, 'b h2 w2 d']:
+    """Returns the image whose pixels (2i + p, 2j + q) are those of `phases[p][q]`."""
+    b, h, w, d = phases[0][0].shape
+    rows = [jnp.stack(row, axis=3) for row in phases]  # each [b, h, w, 2, d]
+    return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, d)
+
+
+def transposed_convolve_3x3(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, '3 3 c d']
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns the transposed 3x3 convolution of stride 2, padding 1 and output padding 1: twice the size.
+
+    Input pixel i reaches the output pixels 2i - 1 + k for k = 0, 1, 2. So an even output pixel sees one tap (k = 1)
+    and an odd one two (k = 2 of its own pixel, k = 0 of the next): four small convolutions, whose gradients are plain
+    convolutions too. XLA's gradient of the usual dilated form is about ten times slower on a CPU.
+    """
+    padded = jnp.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    taps = {0: kernel[1:2], 1: kernel[2::-2]}  # by parity of the output row
+
+    def phase(row: int, column: int) -> Array:
+        weights = taps[row][:, 1:2] if column == 0 else taps[row][:, 2::-2]
+        cropped = padded[:, : images.shape[1] + row, : images.shape[2] + column]
+        return convolve(cropped, weights)
+
+    return _interleave([[phase(row, column) for column in (0, 1)] for row in (0, 1)])

@@ -1,0 +1,63 @@
+"""The ResNet generator of CycleGAN (Zhu et al. 2017, appendix 7.2; residual blocks of Johnson et al. 2016)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_transfer.networks import layers
+from gan_transfer.networks.layers import (
+    Convolution,
+    TransposedConvolution,
+    normalize_instances,
+    reflection_pad,
+)
+
+
+class ResidualBlock(nn.Module):
+    """Two reflection-padded 3x3 convolutions with instance norm, added to the input; no activation after the sum."""
+
+    initializer: layers.Initializer
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
+        def convolve(y: Array, name: str) -> Array:
+            module = Convolution(x.shape[-1], 3, initializer=self.initializer, dtype=self.dtype, name=name)
+            return normalize_instances(module(reflection_pad(y, 1)))
+
+        return x + convolve(nn.relu(convolve(x, 'convolution_0')), 'convolution_1')
+
+
+class ResNetGenerator(nn.Module):
+    """Encoder, residual blocks at a quarter of the size, decoder, tanh. Height and width: multiples of 4.
+
+    Instance norm has neither learnt scale nor running statistics, as in the original.
+    """
+
+    width: int = 64
+    blocks: int = 9
+    initializer: layers.Initializer = nn.initializers.normal(0.02)
+    dtype: Any = jnp.float32
+    rematerialize: bool = False
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h w 3'], dict[str, Array]]:
+        shared = {'initializer': self.initializer, 'dtype': self.dtype}
+        features = {}
+        x = Convolution(self.width, 7, **shared, name='input')(reflection_pad(images.astype(self.dtype), 3))
+        x = nn.relu(normalize_instances(x))
+        for i in range(2):
+            x = Convolution(self.width * 2 ** (i + 1), 3, stride=2, padding=1, **shared, name=f'down_{i}')(x)
+            features[f'down_{i}'] = x
+            x = nn.relu(normalize_instances(x))
+        block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
+        for i in range(self.blocks):
+            x = block(**shared, name=f'block_{i}')(x)
+            features[f'block_{i}'] = x
+        for i in range(2):
+            x = TransposedConvolution(self.width * 2 ** (1 - i), **shared, name=f'up_{i}')(x)
+            x = nn.relu(normalize_instances(x))
+        x = Convolution(3, 7, **shared, name='output')(reflection_pad(x, 3))
+        return jnp.tanh(x.astype(jnp.float32)), features

@@ -1,0 +1,183 @@
+"""The four networks of StarGAN v2 (Choi et al. 2020, appendix A), without the face-landmark option.
+
+Differs from the reference: a 1x1 shortcut is applied on the smaller side of its resampling, where it gives the same
+numbers (both are linear, one acts on channels and the other on pixels) for a quarter of the work.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from gan_transfer.networks import layers
+from gan_transfer.networks.layers import (
+    AdaptiveInstanceNorm,
+    Convolution,
+    DomainDense,
+    InstanceNorm,
+    average_pool,
+    leaky_relu,
+    select_domain,
+    upsample_nearest,
+)
+
+Features = dict[str, Array]
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block, of unit variance: (shortcut + residual) / sqrt 2."""
+
+    features: int
+    normalize: bool = False
+    downsample: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
+        shortcut = average_pool(x) if self.downsample else x
+        if x.shape[-1] != self.features:
+            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(shortcut)
+        y = InstanceNorm(name='norm_0')(x) if self.normalize else x
+        y = Convolution(x.shape[-1], 3, padding=1, dtype=self.dtype, name='convolution_0')(leaky_relu(y))
+        if self.downsample:
+            y = average_pool(y)
+        y = InstanceNorm(name='norm_1')(y) if self.normalize else y
+        y = Convolution(self.features, 3, padding=1, dtype=self.dtype, name='convolution_1')(leaky_relu(y))
+        return (shortcut + y) / math.sqrt(2)
+
+
+class StyledResidualBlock(nn.Module):
+    """The decoder's residual block, normalized by AdaIN."""
+
+    features: int
+    upsample: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h2 w2 d']:
+        shortcut = x
+        if x.shape[-1] != self.features:
+            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(shortcut)
+        y = leaky_relu(AdaptiveInstanceNorm(name='norm_0')(x, style))
+        if self.upsample:
+            shortcut, y = upsample_nearest(shortcut), upsample_nearest(y)
+        y = Convolution(self.features, 3, padding=1, dtype=self.dtype, name='convolution_0')(y)
+        y = leaky_relu(AdaptiveInstanceNorm(name='norm_1')(y, style))
+        y = Convolution(self.features, 3, padding=1, dtype=self.dtype, name='convolution_1')(y)
+        return (shortcut + y) / math.sqrt(2)
+
+
+class Generator(nn.Module):
+    """Renders a source image in the style of a style code: encoder, bottleneck, AdaIN decoder; no tanh.
+
+    Attributes:
+      width: channels at full size; doubled at each of the `downsamplings`, never more than `max_width`.
+    """
+
+    width: int
+    downsamplings: int
+    max_width: int = 512
+    bottleneck_blocks: int = 2
+    dtype: Any = jnp.float32
+    rematerialize: bool = False
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, 'b h w 3'], style: Float[Array, 'b s']
+    ) -> tuple[Float[Array, 'b h w 3'], Features]:
+        encoder_block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
+        decoder_block = nn.remat(StyledResidualBlock) if self.rematerialize else StyledResidualBlock
+        widths = [min(self.width * 2**i, self.max_width) for i in range(self.downsamplings + 1)]
+        features = {}
+        x = Convolution(widths[0], 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
+        encoder = [(w, True) for w in widths[1:]] + [(widths[-1], False)] * self.bottleneck_blocks
+        for i, (width, down) in enumerate(encoder):
+            x = encoder_block(width, normalize=True, downsample=down, dtype=self.dtype, name=f'encode_{i}')(x)
+            features[f'encode_{i}'] = x
+        decoder = [(widths[-1], False)] * self.bottleneck_blocks + [(w, True) for w in widths[-2::-1]]
+        for i, (width, up) in enumerate(decoder):
+            x = decoder_block(width, upsample=up, dtype=self.dtype, name=f'decode_{i}')(x, style.astype(self.dtype))
+            features[f'decode_{i}'] = x
+        x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
+        x = Convolution(3, 1, dtype=self.dtype, name='to_rgb')(x)
+        return x.astype(jnp.float32), features
+
+
+class MappingNetwork(nn.Module):
+    """Turns a latent code into the style code of a domain."""
+
+    domains: int
+    style_size: int = 64
+    width: int = 512
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, latent: Float[Array, 'b z'], domain: Int[Array, 'b']
+    ) -> tuple[Float[Array, 'b s'], Features]:
+        x = latent.astype(self.dtype)
+        for i in range(4):
+            x = nn.relu(nn.Dense(self.width, kernel_init=layers.he_normal, dtype=self.dtype, name=f'shared_{i}')(x))
+        for i in range(3):
+            x = nn.relu(DomainDense(self.domains, self.width, dtype=self.dtype, name=f'domain_{i}')(x))
+        styles = DomainDense(self.domains, self.style_size, dtype=self.dtype, name='domain_3')(x)
+        return select_domain(styles, domain).astype(jnp.float32), {}
+
+
+class _Trunk(nn.Module):
+    """What style encoder and discriminator have in common: residual blocks down to 4x4 pixels, then one 4x4 tap."""
+
+    width: int
+    max_width: int
+    dtype: Any
+    rematerialize: bool
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b c'], Features]:
+        block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
+        features = {}
+        x = Convolution(self.width, 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
+        for i in range(int(math.log2(images.shape[1])) - 2):
+            width = min(self.width * 2 ** (i + 1), self.max_width)
+            x = block(width, downsample=True, dtype=self.dtype, name=f'block_{i}')(x)
+            features[f'block_{i}'] = x
+        x = Convolution(x.shape[-1], 4, dtype=self.dtype, name='tap')(leaky_relu(x))
+        return leaky_relu(x).reshape(x.shape[0], -1), features
+
+
+class StyleEncoder(nn.Module):
+    """Reads the style code of a target image, by the head of its domain. Square images, a power of two wide."""
+
+    domains: int
+    width: int
+    max_width: int = 512
+    style_size: int = 64
+    dtype: Any = jnp.float32
+    rematerialize: bool = False
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, 'b h w 3'], domain: Int[Array, 'b']
+    ) -> tuple[Float[Array, 'b s'], Features]:
+        x, features = _Trunk(self.width, self.max_width, self.dtype, self.rematerialize, name='trunk')(images)
+        styles = DomainDense(self.domains, self.style_size, dtype=self.dtype, name='domain')(x)
+        return select_domain(styles, domain).astype(jnp.float32), features
+
+
+class Discriminator(nn.Module):
+    """Judges whether an image is a real one of a domain: the logit of that domain."""
+
+    domains: int
+    width: int
+    max_width: int = 512
+    dtype: Any = jnp.float32
+    rematerialize: bool = False
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'b h w 3'], domain: Int[Array, 'b']) -> tuple[Float[Array, 'b'], Features]:
+        x, features = _Trunk(self.width, self.max_width, self.dtype, self.rematerialize, name='trunk')(images)
+        # The original's last layer is a 1x1 convolution on a 1x1 map: a linear layer.
+        logits = nn.Dense(self.domains, kernel_init=layers.he_normal, dtype=self.dtype, name='domain')(x)
+        return select_domain(logits, domain).astype(jnp.float32), features

@@ -1,0 +1,62 @@
+"""One optax chain per network, from the config; learning rates are functions of the images seen."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+SCHEDULES = ('constant', 'linear', 'cosine')
+
+
+class Optimizer(NamedTuple):
+    """`direction` turns gradients into steps of unit learning rate; `learning_rate` maps images seen to the rate.
+
+    The rate is kept out of the chain because a network that two phases update (StarGAN v2) would count twice the
+    steps of its neighbours.
+    """
+
+    direction: optax.GradientTransformation
+    learning_rate: Callable[[jax.Array], jax.Array]
+
+    def update(self, gradients: Any, state: Any, params: Any, images_seen: jax.Array) -> tuple[Any, Any]:
+        """Returns what to add to the parameters and the new optimizer state."""
+        direction, state = self.direction.update(gradients, state, params)
+        rate = self.learning_rate(images_seen)
+        return jax.tree.map(lambda d: -rate * d, direction), state
+
+
+def make_schedule(
+    name: str, peak: float, decay_start: int, decay_end: int
+) -> Callable[[jax.Array], jax.Array]:
+    """Returns the learning rate by images seen: `peak` up to `decay_start`, from there to 0 at `decay_end`."""
+    if name not in SCHEDULES:
+        raise ValueError(f'unknown schedule {name!r}; choose one of {", ".join(SCHEDULES)}')
+
+    def schedule(images_seen: jax.Array) -> jax.Array:
+        if name == 'constant':
+            return jnp.float32(peak)
+        done = jnp.clip((images_seen - decay_start) / max(decay_end - decay_start, 1), 0, 1)
+        return peak * (1 - done if name == 'linear' else 0.5 * (1 + jnp.cos(jnp.pi * done)))
+
+    return schedule
+
+
+def make_optimizer(config: Any, network: str, train_images: int) -> Optimizer:
+    """Returns Adam for one network.
+
+    Weight decay is added to the gradient before Adam (L2, as the papers have it), not decoupled from it (AdamW).
+
+    Args:
+      config: `config.optimizer`; its `networks[network]` overrides single values.
+      network: the network's name.
+      train_images: where a decaying schedule reaches 0.
+    """
+    value = {**config, **config.networks.get(network, {})}
+    chain = [optax.clip_by_global_norm(value['gradient_clip'])] if value['gradient_clip'] else []
+    if value['weight_decay']:
+        chain.append(optax.add_decayed_weights(value['weight_decay']))
+    chain.append(optax.scale_by_adam(b1=value['b1'], b2=value['b2'], eps=1e-8))
+    schedule = make_schedule(value['schedule'], value['learning_rate'], value['decay_start_images'], train_images)
+    return Optimizer(optax.chain(*chain), schedule)

@@ -1,0 +1,231 @@
+"""The minimax update of any method: one pure function of (state, batch, key), jitted over a mesh.
+
+The step runs under `jax.shard_map`: each device works on its part of the batch, and the gradients of a phase are
+averaged over the devices once, in float32. Plain jit would reduce every application of a network by itself, in the
+type it computes in.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, PartitionSpec
+
+from gan_transfer import random, sharding
+from gan_transfer.methods.contract import Forward, Method, Network, Networks, Phase, PhaseInput, PhaseOutput
+from gan_transfer.optimizer import Optimizer
+from gan_transfer.state import Fault, GanState, Params, SideState, to_float
+
+IMAGE_FIELDS = ('source', 'target', 'target_2', 'paired')
+TrainStep = Callable[[GanState, dict[str, jax.Array], jax.Array], tuple[GanState, dict[str, jax.Array]]]
+
+
+def network_view(networks: dict[str, Network], params: dict[str, Params]) -> Networks:
+    """Returns, by name, each network as a function of its inputs alone."""
+
+    def bind(name: str) -> Callable[..., Any]:
+        return lambda *inputs: networks[name].module.apply({'params': params[name]}, *inputs)
+
+    return {name: bind(name) for name in networks}
+
+
+def to_model_batch(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns the batch with its uint8 images as float32 in [-1, 1]."""
+    return {k: to_float(v) if k in IMAGE_FIELDS and v.dtype == jnp.uint8 else v for k, v in batch.items()}
+
+
+class _Gradients:
+    """Losses and gradients of phases within one step, at whatever parameters are current.
+
+    Holds what is fixed during a step, and the forward passes made so far, so that phases can share them. An object
+    of one trace: nothing of it outlives the step.
+    """
+
+    def __init__(self, method: Method, networks: dict[str, Network], context: dict[str, Any], microbatches: int):
+        self.networks = networks
+        self.forwards = {forward.name: forward for forward in method.forwards()}
+        self.context = context  # batch, memory, key, images_seen, step
+        self.microbatches = microbatches
+        self.made: dict[str, Any] = {}  # name -> outputs (of each microbatch, when there are several)
+        self.pullbacks: dict[str, Any] = {}  # name -> vjp of the pass that made them; dropped when params change
+
+    def of_phase(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
+        """Returns the gradients by network, and loss, scalars and memory."""
+        return self._at_once(phase, params) if self.microbatches == 1 else self._accumulated(phase, params)
+
+    def parameters_changed(self, names: tuple[str, ...]) -> None:
+        """Forgets how to differentiate the passes through these networks; the outputs themselves stay."""
+        for forward in self.forwards.values():
+            if set(names) & set(forward.networks):
+                self.pullbacks.pop(forward.name, None)
+
+    def _run(self, forward: Forward, params: dict[str, Params], batch: dict[str, jax.Array]) -> Any:
+        return forward.function(network_view(self.networks, params), batch)
+
+    def _loss(
+        self, phase: Phase, params: dict[str, Params], forwards: dict[str, Any], part: dict[str, Any]
+    ) -> tuple[jax.Array, PhaseOutput]:
+        key = random.named(self.context['key'], phase.name)
+        given = PhaseInput(
+            networks=network_view(self.networks, params),
+            batch=part['batch'],
+            forwards=forwards,
+            memory=part['memory'],
+            key=key,
+            images_seen=self.context['images_seen'],
+            step=self.context['step'],
+        )
+        output = phase.loss(given)
+        return output.loss, output
+
+    def _at_once(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
+        """One backward pass; a shared forward is differentiated by the vjp of the pass that was made."""
+        batch = self.context['batch']
+        for name in phase.forwards:
+            forward = self.forwards[name]
+            through = set(forward.networks) & set(phase.networks)
+            if name not in self.made or (through and name not in self.pullbacks):
+                inner = {n: params[n] for n in forward.networks}
+                self.made[name], self.pullbacks[name] = jax.vjp(
+                    lambda p, f=forward: self._run(f, {**params, **p}, batch), inner
+                )
+        values = {name: self.made[name] for name in phase.forwards}
+        trained = {name: params[name] for name in phase.networks}
+        (_, output), (gradients, cotangents) = jax.value_and_grad(
+            lambda p, v: self._loss(phase, {**params, **p}, v, self.context), argnums=(0, 1), has_aux=True
+        )(trained, values)
+        for name in phase.forwards:
+            through = set(self.forwards[name].networks) & set(phase.networks)
+            if through:
+                (more,) = self.pullbacks[name](cotangents[name])
+                gradients |= {n: jax.tree.map(jnp.add, gradients[n], more[n]) for n in through}
+        return gradients, output
+
+    def _accumulated(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
+        """Means over microbatches, one at a time; a pass that is differentiated is made anew, to save memory."""
+        trained = {name: params[name] for name in phase.networks}
+        through = [n for n in phase.forwards if set(self.forwards[n].networks) & set(phase.networks)]
+        stored = {n: self.made[n] for n in phase.forwards if n not in through and n in self.made}
+        parts = jax.tree.map(self._split, {k: self.context[k] for k in ('batch', 'memory')})
+
+        def one(total: Any, inputs: tuple[Any, Any]) -> tuple[Any, Any]:
+            part, values = inputs
+
+            def loss(p: dict[str, Params]) -> tuple[jax.Array, tuple[PhaseOutput, Any]]:
+                merged = {**params, **p}
+                made = {n: self._run(self.forwards[n], merged, part['batch']) for n in phase.forwards if n not in values}
+                made = {**values, **made}
+                value, output = self._loss(phase, merged, made, part)
+                return value, (output, made)
+
+            (_, (output, made)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+            return jax.tree.map(jnp.add, total, gradients), (output, made)
+
+        zeros = jax.tree.map(jnp.zeros_like, trained)
+        total, (output, made) = jax.lax.scan(one, zeros, (parts, stored), length=self.microbatches)
+        self.made |= made
+        mean = jax.tree.map(lambda x: x.mean(0), (output.loss, output.scalars))
+        memory = jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), output.memory)
+        return jax.tree.map(lambda g: g / self.microbatches, total), PhaseOutput(*mean, memory)
+
+    def _split(self, x: jax.Array) -> jax.Array:
+        return x.reshape(self.microbatches, x.shape[0] // self.microbatches, *x.shape[1:])
+
+
+def _update_side(
+    side: SideState,
+    phase: Phase,
+    gradients: dict[str, Params],
+    optimizers: dict[str, Optimizer],
+    images_seen: jax.Array,
+) -> tuple[SideState, dict[str, jax.Array]]:
+    """Returns the side after the phase's optimizer step, and the norms of gradient and update."""
+    params, optimizer_state, updates = dict(side.params), dict(side.optimizer_state), {}
+    for name in phase.networks:
+        updates[name], optimizer_state[name] = optimizers[name].update(
+            gradients[name], optimizer_state[name], params[name], images_seen
+        )
+        params[name] = optax.apply_updates(params[name], updates[name])
+    norms = {'gradient_norm': optax.tree.norm(gradients), 'update_norm': optax.tree.norm(updates)}
+    return SideState(params, optimizer_state), norms
+
+
+def _find_fault(fault: Fault, step: jax.Array, scalars: dict[str, jax.Array]) -> Fault:
+    """Returns the fault with the first non-finite of `scalars`, in their order, unless there was one before."""
+    bad = ~jnp.isfinite(jnp.stack(list(scalars.values())))
+    names = sorted(scalars)
+    indices = jnp.array([names.index(name) for name in scalars])
+    new = (fault.term < 0) & bad.any()
+    return Fault(
+        step=jnp.where(new, step, fault.step), term=jnp.where(new, indices[jnp.argmax(bad)], fault.term)
+    )
+
+
+def make_train_step(
+    method: Method,
+    networks: dict[str, Network],
+    optimizers: dict[str, Optimizer],
+    mesh: Mesh,
+    *,
+    batch_size: int,
+    accumulation: int = 1,
+    average_decay: float = 0.0,
+) -> TrainStep:
+    """Returns `(state, batch, key) -> (state, scalars)`, jitted, with the state donated.
+
+    Args:
+      method: gives phases and losses.
+      networks: the method's networks by name.
+      optimizers: one for each network.
+      mesh: devices; the batch is split along its `data` axis.
+      batch_size: samples in a step over all devices.
+      accumulation: parts that each device's share of the batch is worked through in.
+      average_decay: decay of the moving averages at each step.
+    """
+    phases = method.phases()
+
+    def local_step(
+        state: GanState, batch: dict[str, jax.Array], key: jax.Array
+    ) -> tuple[GanState, dict[str, jax.Array]]:
+        local = batch_size // mesh.size
+        slots = jax.lax.axis_index(sharding.DATA) * local + jnp.arange(local)
+        images_seen = state.step.astype(jnp.float32) * batch_size
+        context = {
+            'batch': {**to_model_batch(batch), 'slot': slots},
+            'memory': state.memory,
+            'key': jax.random.fold_in(key, state.step),
+            'images_seen': images_seen,
+            'step': state.step,
+        }
+        gradients = _Gradients(method, networks, context, accumulation)
+        sides = {'generator': state.generator, 'discriminator': state.discriminator}
+        memory, scalars = dict(state.memory), {}
+        for phase in phases:
+            params = {**sides['generator'].params, **sides['discriminator'].params}
+            grads, output = gradients.of_phase(phase, params)
+            grads, terms = jax.lax.pmean((grads, output.scalars), sharding.DATA)
+            sides[phase.side], norms = _update_side(sides[phase.side], phase, grads, optimizers, images_seen)
+            gradients.parameters_changed(phase.networks)
+            memory |= output.memory
+            scalars |= {f'{phase.name}/{name}': value for name, value in {**terms, **norms}.items()}
+        average = {
+            name: jax.tree.map(lambda a, p: a + (1 - average_decay) * (p - a), old, sides['generator'].params[name])
+            for name, old in state.average.items()
+        }
+        fault = _find_fault(state.fault, state.step, scalars)
+        return GanState(state.step + 1, **sides, average=average, memory=memory, fault=fault), scalars
+
+    specs = state_specs()
+    shared, split = PartitionSpec(), PartitionSpec(sharding.DATA)
+    mapped = jax.shard_map(
+        local_step, mesh=mesh, in_specs=(specs, split, shared), out_specs=(specs, shared), check_vma=False
+    )
+    return jax.jit(mapped, donate_argnums=0)
+
+
+def state_specs() -> GanState:
+    """Returns who holds what of a state: the memory goes with the batch, the rest is on every device."""
+    shared = PartitionSpec()
+    return GanState(shared, shared, shared, shared, PartitionSpec(sharding.DATA), Fault(shared, shared))

@@ -1,0 +1,36 @@
+"""Reads the reference cases: arrays, weights by the rule of `weights.py`, images in our layout."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.reference.weights import reference_weight
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+class Case(NamedTuple):
+    """One case: what networks.json says of it, and its arrays."""
+
+    about: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def weights(self, *path: str, prefix: str = '') -> dict[str, np.ndarray]:
+        """Returns the state_dict under `path` of the case; with `prefix`, that network's part, without the prefix."""
+        shapes = self.about['state_dict']
+        for part in path:
+            shapes = shapes[part]
+        drawn = {k: reference_weight(k, tuple(v), self.about['salt']) for k, v in shapes.items() if k.startswith(prefix)}
+        return {key[len(prefix) :]: value for key, value in drawn.items()}
+
+    def image(self, name: str) -> np.ndarray:
+        """Returns an image array [..., c, h, w] as [..., h, w, c]."""
+        return np.moveaxis(self.arrays[name], -3, -1)
+
+
+def load(name: str) -> Case:
+    about = json.loads((FOLDER / 'networks.json').read_text())[name]
+    with np.load(FOLDER / f'{name}.npz') as arrays:
+        return Case(about, dict(arrays))

@@ -1,0 +1,1 @@
+"""One file per experiment; `common.py` has every key there is."""

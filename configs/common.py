@@ -1,0 +1,260 @@
+"""Every key of a config with its default and unit, the parser of `--config=FILE:ARGUMENTS`, and `validate`.
+
+An experiment's file starts from `get_config()` and writes down what differs:
+
+    config = common.get_config()
+    config.method = common.method('stargan_v2', style_size=64)
+    config.batch_size = 8
+
+Durations are in images seen: a step sees `batch_size` images, whatever a method does with them.
+"""
+
+import dataclasses
+import difflib
+import types
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from gan_transfer.errors import UserError, from_user
+from gan_transfer.methods import METHODS
+
+AUGMENTATIONS = ('resize_crop', 'random_resized_crop', 'none')
+SCHEDULES = ('constant', 'linear', 'cosine')
+COMPUTE_DTYPES = ('float32', 'bfloat16')
+POSITIVE = (
+    *('image_size', 'batch_size', 'train_images', 'accumulation', 'keep_checkpoints', 'evaluate_batch_size'),
+    *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
+    *('data.threads', 'data.prefetch'),
+)
+SOURCES = ('emoji', 'glyphs', 'folder', 'tfds:<builder>/<config>')
+
+
+def get_config() -> ConfigDict:
+    """Returns all keys with their defaults."""
+    config = ConfigDict()
+    config.method = method('cyclegan')  # `name` and the fields of the method's class: its hyper-parameters
+    config.image_size = 64  # px, images are square; a multiple of 4
+    config.batch_size = 8  # images per step over all devices; divisible by devices * accumulation
+    config.train_images = 200_000  # images seen: the length of the training
+    config.seed = 0  # initial weights, order of the data, augmentation, latents, samples
+    config.data = _data()
+    config.optimizer = _optimizer()
+    config.average_decay = 0.0  # of the moving average of weights, per step; 0 keeps none
+    config.compute_dtype = 'float32'  # of the networks' arithmetic; parameters are float32
+    config.rematerialize = False  # recompute activations in the backward pass: less memory, more time
+    config.accumulation = 1  # microbatches that a step's gradients are averaged over
+    config.log_every_images = 2_000
+    config.sample_every_images = 20_000
+    config.sample_rows = 6  # sources in a sample grid
+    config.sample_columns = 6  # target images in a sample grid, for methods that take one
+    config.checkpoint_every_images = 20_000
+    config.keep_checkpoints = 2  # the newest so many stay
+    config.evaluate_batch_size = 32  # images; changes no number
+    return config
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()
+    data.source = 'emoji'  # one of SOURCES
+    data.path = ''  # root of the folders, for `folder`
+    data.domains = ()  # names, in order; empty: all that the source has
+    data.share_keys = False  # emoji, glyphs: the same characters in every domain's training set
+    data.cache = ''  # folder of prepared data; empty: $GAN_TRANSFER_CACHE or ~/.cache/gan_transfer
+    data.augmentation = 'resize_crop'  # one of AUGMENTATIONS
+    data.resize_ratio = 286 / 256  # resize_crop: size before the crop, over image_size
+    data.crop_probability = 0.5  # random_resized_crop: of cropping at all
+    data.crop_scale = (0.8, 1.0)  # random_resized_crop: share of the area
+    data.crop_aspect = (0.9, 1.1)  # random_resized_crop: width over height
+    data.flip = True  # mirror half of the images
+    data.background = (255, 255, 255)  # RGB, what transparent pixels are put on
+    data.max_corrupt_share = 0.01  # of unreadable images; more is an error before training
+    data.threads = 4  # that read and augment
+    data.prefetch = 8  # batches made ahead
+    return data
+
+
+def _optimizer() -> ConfigDict:
+    optimizer = ConfigDict()  # Adam
+    optimizer.learning_rate = 2e-4
+    optimizer.b1 = 0.5
+    optimizer.b2 = 0.999
+    optimizer.weight_decay = 0.0  # L2, added to the gradient before Adam
+    optimizer.gradient_clip = 0.0  # of the norm, per network; 0 is off
+    optimizer.schedule = 'constant'  # one of SCHEDULES; a decay ends at 0 at train_images
+    optimizer.decay_start_images = 0  # images seen when the decay starts
+    optimizer.networks = (
+        ConfigDict()
+    )  # network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}
+    return optimizer
+
+
+def method(name: str, **changes: Any) -> ConfigDict:
+    """Returns `name` and every field of that method's class, with `changes` to the defaults.
+
+    Raises:
+      ValueError: for an unknown method or field.
+    """
+    if name not in METHODS:
+        raise UserError(f'unknown method {name!r}{_choices(name, METHODS)}')
+    fields = {field.name: _default(field) for field in dataclasses.fields(METHODS[name])}
+    for key in changes:
+        if key not in fields:
+            raise UserError(f'{name} has no field {key!r}{_choices(key, fields)}')
+    return ConfigDict({'name': name, **fields, **changes})
+
+
+def _default(field: dataclasses.Field) -> Any:
+    value = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+    # A plain None could not be overridden from the command line.
+    return config_dict.placeholder(object) if value is None else value
+
+
+def parse(argument: str = '', **defaults: Any) -> types.SimpleNamespace:
+    """Reads the text after the colon of `--config=FILE:size=128,tiny`, with the types of the defaults.
+
+    Args:
+      argument: `key=value` or, for a bool, just `key`, separated by commas.
+      **defaults: every key with its default: bool, int, float or str.
+
+    Raises:
+      ValueError: for an unknown key or a value of another type.
+    """
+    values = dict(defaults)
+    for item in filter(None, (part.strip() for part in argument.split(','))):
+        key, equals, text = item.partition('=')
+        if key not in defaults:
+            raise UserError(f'unknown config argument {key!r}{_choices(key, defaults)}')
+        values[key] = _read(key, text if equals else None, type(defaults[key]))
+    return types.SimpleNamespace(**values)
+
+
+def _read(key: str, text: str | None, kind: type) -> Any:
+    if kind is bool:
+        truths = {None: True, 'true': True, 'false': False, '1': True, '0': False}
+        if text not in truths:
+            raise UserError(f'config argument {key}={text!r} is neither true nor false')
+        return truths[text]
+    if text is None:
+        raise UserError(f'config argument {key!r} needs a value: {key}=...')
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f'config argument {key}={text!r} is no {kind.__name__}') from None
+
+
+def resolve(config: ConfigDict) -> ConfigDict:
+    """Brings what a command line can write in several ways into one: `a,b` for a tuple of names."""
+    domains = config.data.domains
+    config.data.domains = tuple(
+        name.strip() for text in domains for name in str(text).split(',') if name.strip()
+    )
+    return config
+
+
+def validate(config: ConfigDict, num_devices: int = 1) -> None:
+    """Checks every value that can be checked without data.
+
+    Raises:
+      UserError: with the key, the value and the choices.
+    """
+    _validate_method(config)
+    _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
+    _one_of(config, 'data.augmentation', AUGMENTATIONS)
+    _one_of(config, 'optimizer.schedule', SCHEDULES)
+    for key in POSITIVE:
+        _within(config, key, 1)
+    for key in ('optimizer.weight_decay', 'optimizer.gradient_clip', 'optimizer.decay_start_images', 'seed'):
+        _within(config, key, 0)
+    for key in ('data.crop_probability', 'data.max_corrupt_share'):
+        _within(config, key, 0, 1)
+    for key in ('average_decay', 'optimizer.b1', 'optimizer.b2'):
+        _within(config, key, 0, 1, below=True)
+    _within(config, 'optimizer.learning_rate', 0, above=True)
+    _within(config, 'data.resize_ratio', 1)
+    _validate_data(config.data)
+    if config.image_size % 4:
+        raise UserError(f'image_size is {config.image_size}; it must be a multiple of 4')
+    parts = num_devices * config.accumulation
+    if config.batch_size % parts:
+        near = max(config.batch_size // parts, 1) * parts
+        raise UserError(
+            f'batch_size is {config.batch_size}; {num_devices} device(s) with {config.accumulation} accumulated '
+            f'microbatch(es) need a multiple of {parts}, such as {near}'
+        )
+
+
+def _validate_method(config: ConfigDict) -> None:
+    fields = config.method.to_dict()
+    name = fields.pop('name', None)
+    if name not in METHODS:
+        raise UserError(f'unknown method.name {name!r}{_choices(str(name), METHODS)}')
+    known = [field.name for field in dataclasses.fields(METHODS[name])]
+    for key in fields:
+        if key not in known:
+            raise UserError(f'{name} has no field {key!r}{_choices(key, known)}')
+    with from_user():
+        networks = METHODS[name](**fields).phases()
+    names = sorted({network for phase in networks for network in phase.networks})
+    for network, values in config.optimizer.networks.items():
+        if network not in names:
+            raise UserError(f'optimizer.networks names {network!r}{_choices(network, names)}')
+        for key in values:
+            if key == 'networks' or key not in config.optimizer:
+                choices = [k for k in config.optimizer if k != 'networks']
+                raise UserError(f'optimizer.networks.{network} has no key {key!r}{_choices(key, choices)}')
+
+
+def _validate_data(data: ConfigDict) -> None:
+    if not (
+        data.source in SOURCES[:3] or (data.source.startswith('tfds:') and len(data.source) > len('tfds:'))
+    ):
+        raise UserError(f'unknown data.source {data.source!r}{_choices(data.source, SOURCES)}')
+    if data.source == 'folder' and not data.path:
+        raise UserError('data.source is folder, which needs data.path: the folder with the images')
+    if len(set(data.domains)) != len(data.domains):
+        raise UserError(f'data.domains names one twice: {", ".join(data.domains)}')
+    for key in ('crop_scale', 'crop_aspect'):
+        bounds = data[key]
+        if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
+            raise UserError(f'data.{key} is {tuple(bounds)}; it takes two numbers, 0 < low <= high')
+    if data.crop_scale[1] > 1:
+        raise UserError(f'data.crop_scale is {tuple(data.crop_scale)}; an area share ends at 1')
+    if len(data.background) != 3 or not all(0 <= value <= 255 for value in data.background):
+        raise UserError(f'data.background is {tuple(data.background)}; it takes red, green, blue of 0..255')
+
+
+def _one_of(config: ConfigDict, key: str, choices: tuple[str, ...]) -> None:
+    value = _get(config, key)
+    if value not in choices:
+        raise UserError(f'unknown {key} {value!r}{_choices(str(value), choices)}')
+
+
+def _within(
+    config: ConfigDict,
+    key: str,
+    low: float,
+    high: float = float('inf'),
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> None:
+    value = _get(config, key)
+    if not low <= value <= high or (above and value == low) or (below and value == high):
+        bounds = f'{"above" if above else "from"} {low}' + (
+            f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
+        )
+        raise UserError(f'{key} is {value}; it must be {bounds}')
+
+
+def _get(config: ConfigDict, key: str) -> Any:
+    for part in key.split('.'):
+        config = config[part]
+    return config
+
+
+def _choices(name: str, known: Any) -> str:
+    """The end of an error about a name: what is near, and what there is."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1)
+    return (f'; did you mean {near[0]!r}?' if near else ';') + f' choices: {", ".join(known)}'

@@ -1,0 +1,27 @@
+"""CycleGAN on the built-in emoji, or, with `--config.data...`, on data of your own.
+
+    python launch.py --config=configs/cyclegan.py:size=128 --workdir=runs/cyclegan \
+        --config.data.source=folder --config.data.path=DATA
+
+Arguments: `size` in px, `tiny` for networks that only show that everything runs.
+"""
+
+from configs import common
+
+
+def get_config(argument=''):
+    arguments = common.parse(argument, size=64, tiny=False)
+    config = common.get_config()
+    width = 8 if arguments.tiny else 64
+    # Section 7 of the paper: 6 residual blocks up to 128 px, 9 above.
+    blocks = 2 if arguments.tiny else 6 if arguments.size <= 128 else 9
+    config.method = common.method(
+        'cyclegan', generator_width=width, generator_blocks=blocks, discriminator_width=width
+    )
+    config.image_size = arguments.size
+    config.batch_size = 4
+    config.train_images = 200_000
+    config.data.domains = ('twemoji', 'openmoji')
+    config.optimizer.schedule = 'linear'
+    config.optimizer.decay_start_images = config.train_images // 2
+    return config

@@ -1,0 +1,71 @@
+"""Translating with a trained run, or in the middle of a training: what samples, translate and evaluate share."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gan_transfer import sharding
+from gan_transfer.checkpoint import Checkpoints
+from gan_transfer.errors import UserError, from_user
+from gan_transfer.experiment import Experiment, make_experiment
+from gan_transfer.state import to_uint8
+
+
+class Translator:
+    """Translates batches of any length in parts of one length, so that one compiled program serves all."""
+
+    def __init__(self, experiment: Experiment, batch_size: int, seed: int = 0):
+        """Args: an experiment; images in a part; the seed of what a method draws while it translates."""
+        self._experiment = experiment
+        self._batch_size = batch_size
+        self._key = jax.random.key(seed)
+        self._to_uint8 = jax.jit(to_uint8)
+
+    def __call__(self, params: dict[str, Any], batch: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`."""
+        count = len(batch['source'])
+        parts = []
+        for start in range(0, count, self._batch_size):
+            part = {
+                name: _filled(x[start : start + self._batch_size], self._batch_size)
+                for name, x in batch.items()
+            }
+            images = self._to_uint8(self._experiment.translate(params, part, self._key))
+            parts.append(np.asarray(images))
+        return np.concatenate(parts)[:count]
+
+
+class Run(NamedTuple):
+    """A trained run: its networks with the newest checkpoint's weights, its domains, and the checkpoint's step."""
+
+    experiment: Experiment
+    params: dict[str, Any]
+    domains: tuple[str, ...]
+    step: int
+
+
+def open_run(config: Any, workdir: str) -> Run:
+    """Opens the newest checkpoint of a run; its data set is not needed.
+
+    Raises:
+      UserError: where there is none, or it is of another config.
+    """
+    checkpoints = Checkpoints(workdir, read_only=True)
+    try:
+        step = checkpoints.latest()
+        if step is None:
+            raise UserError(f'the run in {workdir!r} has no checkpoint yet')
+        domains = tuple(checkpoints.about(step)['domains'])
+        mesh = sharding.make_mesh(jax.local_devices()[:1])
+        with from_user():
+            experiment = make_experiment(config, domains=len(domains), mesh=mesh)
+            state = checkpoints.restore(step, experiment.abstract_state)
+    finally:
+        checkpoints.close()
+    return Run(experiment, state.translate_params, domains, step)
+
+
+def _filled(x: np.ndarray, length: int) -> np.ndarray:
+    """Repeats the last row up to `length` rows."""
+    return x if len(x) == length else np.concatenate([x, np.repeat(x[-1:], length - len(x), axis=0)])

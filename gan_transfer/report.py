@@ -1,0 +1,71 @@
+"""What a run tells on the terminal: lines, and a progress bar where there is a terminal; the first process only."""
+
+import time
+from typing import Any
+
+import jax
+import rich.console
+import rich.progress
+
+
+class _Speed(rich.progress.ProgressColumn):
+    """Images per second, and how much time is left at that speed."""
+
+    def render(self, task: rich.progress.Task) -> str:
+        speed = task.fields['speed']
+        if not speed:
+            return 'compiling'
+        left = max(task.total - task.completed, 0) / speed
+        return f'{speed:.1f} images/s, {duration(left)} left'
+
+
+class Report:
+    """Lines and progress of a training; use it in a `with`."""
+
+    def __init__(self, *, total: int, done: int):
+        """Args: images seen at the end, and so far."""
+        self._console = rich.console.Console(soft_wrap=True, highlight=False, quiet=jax.process_index() != 0)
+        self._total, self._done = total, done
+        self._bar = rich.progress.Progress(
+            rich.progress.BarColumn(),
+            rich.progress.TextColumn('{task.completed:,} of {task.total:,} images'),
+            _Speed(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task('', total=total, completed=done, speed=0.0)
+        self._spoken = 0.0
+
+    def __enter__(self) -> 'Report':
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Prints a line, above the bar."""
+        self._console.print(text, markup=False)
+
+    def advance(self, images: int) -> None:
+        """Moves the bar to so many images seen."""
+        self._bar.update(self._task, completed=images)
+
+    def measured(self, images: int, speed: float, terms: str) -> None:
+        """Takes a measured speed in images/s; where there is no bar, says it, at most every ten seconds."""
+        self._bar.update(self._task, completed=images, speed=speed)
+        if self._bar.disable and time.monotonic() - self._spoken > 10:
+            self._spoken = time.monotonic()
+            left = duration((self._total - images) / speed)
+            self.say(f'{images} of {self._total} images, {speed:.1f} images/s, {left} left; {terms}')
+
+
+def duration(seconds: float) -> str:
+    """Returns a time for people: 41 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 100:
+        return f'{whole} s'
+    if whole < 6000:
+        return f'{whole // 60} min {whole % 60} s'
+    return f'{whole // 3600} h {whole % 3600 // 60} min'

@@ -1,0 +1,91 @@
+"""The config saved with a run, `WORKDIR/config.json`: written once, compared, read again."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gan_transfer.errors import UserError
+
+NAME = 'config.json'
+
+
+def cache_folder(config: ConfigDict) -> str:
+    """Returns where prepared data and compiled programs are kept."""
+    folder = config.data.cache or os.environ.get('GAN_TRANSFER_CACHE') or '~/.cache/gan_transfer'
+    return os.path.abspath(os.path.expanduser(folder))
+
+
+def load(workdir: str) -> ConfigDict:
+    """Reads the config of a run.
+
+    Raises:
+      UserError: where there is no run.
+    """
+    path = pathlib.Path(workdir, NAME)
+    if not path.exists():
+        raise UserError(f'no run in {workdir!r}: it has no {NAME}')
+    return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
+
+
+def save(workdir: str, config: ConfigDict) -> None:
+    path = pathlib.Path(workdir, NAME)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.tmp')
+    partial.write_text(to_json(config))
+    partial.replace(path)
+
+
+def to_json(config: ConfigDict) -> str:
+    return json.dumps(_plain(config), indent=2, sort_keys=True) + '\n'
+
+
+def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> list[str]:
+    """Compares `config` with the one that the run in `workdir` was started with, if there is one.
+
+    Returns:
+      the differences, `key: old -> new`.
+
+    Raises:
+      UserError: with the differences, unless `allow_change`.
+    """
+    path = pathlib.Path(workdir, NAME)
+    if not path.exists():
+        return []
+    old, new = _flat(json.loads(path.read_text())), _flat(_plain(config))
+    missing = object()
+    lines = [
+        f'{key}: {_show(old, key)} -> {_show(new, key)}'
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, missing) != new.get(key, missing)
+    ]
+    if lines and not allow_change:
+        raise UserError(
+            f'the run in {workdir} was started with another config ({"; ".join(lines)}); '
+            'take another --workdir, or go on all the same with --allow_config_change'
+        )
+    return lines
+
+
+def _plain(config: ConfigDict) -> Any:
+    return json.loads(config.to_json())
+
+
+def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:
+    if not isinstance(tree, dict) or (prefix and not tree):
+        return {prefix: tree}
+    parts = [_flat(value, f'{prefix}.{key}' if prefix else key) for key, value in tree.items()]
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _show(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else 'none'
+
+
+def _tuples(tree: Any) -> Any:
+    """Lists as tuples: JSON has no tuples, and a ConfigDict takes no override of a list."""
+    if isinstance(tree, dict):
+        return {key: _tuples(value) for key, value in tree.items()}
+    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree

@@ -1,0 +1,226 @@
+"""The one entry: reads flags and a config, and calls what `--mode` names.
+
+    python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
+    python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
+
+A mistake in flags, config or files is one line on the standard error and exit status 2; a training that cannot go on
+exits with 1, one that was interrupted (and saved) with 128 + the signal's number.
+"""
+
+import difflib
+import glob
+import os
+import re
+import sys
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from gan_transfer.errors import RunStopped, UserError, from_user
+
+MODES = ('train', 'evaluate', 'translate', 'prepare')
+
+CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'FILE or FILE:ARGUMENTS; keys are changed by --config.KEY=VALUE.', lock_config=True
+)
+MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
+WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder: checkpoints, logs, samples, its config.")
+SOURCE = flags.DEFINE_string('source', None, 'translate: an image, or a folder of images.')
+TARGET = flags.DEFINE_string('target', None, 'translate: the image that shows the target style.')
+TARGET_DOMAIN = flags.DEFINE_string('target_domain', None, 'translate: name or index of the target domain.')
+OUTPUT = flags.DEFINE_string(
+    'output', None, 'translate: the image to write; a folder when the source is one.'
+)
+SEED = flags.DEFINE_integer(
+    'seed', None, 'translate: seed of the latent code, where no target image is given.'
+)
+OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate: replace files that exist.')
+ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
+    'allow_config_change', False, 'Go on with a run whose saved config differs from this one.'
+)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; in place of tracebacks, UserError about what the user wrote."""
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.IllegalFlagValueError as error:
+        raise _config_error(error) from error
+    except flags.Error as error:
+        text = str(error)
+        if 'config.' in text and not any(argument.startswith('--config=') for argument in argv):
+            text += ': --config=FILE must come first'
+        raise UserError(text) from error
+    except (AttributeError, KeyError) as error:
+        # ml_collections says so about an override of a key that there is not; a config file may also say it
+        # of itself, and that is a fault to be seen whole.
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_name == 'get_config':
+                raise
+            trace = trace.tb_next
+        raise _unknown_key(argv) or error from error
+    if len(rest) > 1:
+        raise UserError(f'not a flag: {rest[1]!r}; flags are written --name=value')
+    if CONFIG.value is not None and not isinstance(CONFIG.value, ConfigDict):
+        path = config_flags.get_config_filename(flags.FLAGS['config'])
+        raise UserError(f'no config file {path!r}; there are: {", ".join(sorted(glob.glob("configs/*.py")))}')
+    return rest
+
+
+def _config_error(error: flags.IllegalFlagValueError) -> Exception:
+    """The mistake behind a value that config_flags refused; a fault of the config file itself is kept whole."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError) and 'Traceback' not in str(cause):
+            return UserError(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    text = str(error)
+    if 'Error whilst parsing config file' in text:
+        return RuntimeError(text)
+    return UserError(' '.join(text.removeprefix('flag ').split()))
+
+
+def _unknown_key(argv: list[str]) -> UserError | None:
+    """An error that names the first override of a key that the config has not."""
+    place = next(i for i, argument in enumerate(argv) if re.fullmatch('--?config(=.*)?', argument))
+    _, equals, path = argv[place].partition('=')
+    config = flags.FLAGS['config'].parser.parse(path if equals else argv[place + 1])
+    for argument in argv:
+        key = argument.partition('=')[0].lstrip('-').removeprefix('no')
+        if not key.startswith('config.'):
+            continue
+        node, walked = config, 'config'
+        for part in key.split('.')[1:]:
+            if not isinstance(node, ConfigDict):
+                return UserError(f'{walked} has no keys; got --{key}')
+            if part not in node:
+                near = difflib.get_close_matches(part, list(node), 1)
+                hint = f'; did you mean {walked}.{near[0]}?' if near else ';'
+                return UserError(
+                    f'unknown key --{key}{hint} {walked} has: {", ".join(sorted(node)) or "none"}'
+                )
+            node, walked = node[part], f'{walked}.{part}'
+    return None
+
+
+def check_flags() -> None:
+    """Refuses flags that are missing, or that the mode would ignore.
+
+    Raises:
+      UserError: naming the flag.
+    """
+    mode = MODE.value
+    translate = {
+        'source': SOURCE,
+        'target': TARGET,
+        'target_domain': TARGET_DOMAIN,
+        'output': OUTPUT,
+        'seed': SEED,
+    }
+    if mode != 'translate':
+        for name, flag in translate.items():
+            if flag.value is not None:
+                raise UserError(f'--{name} is for --mode=translate; the mode is {mode}')
+    needed = {
+        'train': {'config': CONFIG, 'workdir': WORKDIR},
+        'prepare': {'config': CONFIG},
+        'evaluate': {'workdir': WORKDIR},
+        'translate': {'workdir': WORKDIR, 'source': SOURCE, 'output': OUTPUT},
+    }
+    for name, flag in needed[mode].items():
+        if flag.value is None:
+            raise UserError(f'--mode={mode} needs --{name}')
+
+
+def use_compilation_cache(folder: str) -> str:
+    """Keeps compiled programs between runs, in $JAX_COMPILATION_CACHE_DIR or `folder`; returns where."""
+    import jax
+
+    if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+        jax.config.update('jax_compilation_cache_dir', folder)
+    return jax.config.jax_compilation_cache_dir
+
+
+def read_config() -> ConfigDict:
+    """Returns the config of the flags, or, for a run that exists, the one saved with it; checked."""
+    from configs import common
+    from gan_transfer import run_config
+
+    config = CONFIG.value
+    if config is None:
+        config = run_config.load(WORKDIR.value)
+    common.resolve(config)
+    if CONFIG.value is not None and MODE.value in ('evaluate', 'translate'):
+        run_config.check_unchanged(WORKDIR.value, config, allow_change=ALLOW_CONFIG_CHANGE.value)
+    use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
+    import jax  # after the cache is set
+
+    common.validate(config, jax.device_count() if MODE.value == 'train' else 1)
+    return config
+
+
+def run() -> int:
+    """Does what the flags say; returns the exit status."""
+    check_flags()
+    config = read_config()
+    if MODE.value == 'train':
+        from gan_transfer.train import train
+
+        return train(config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value)
+    if MODE.value == 'evaluate':
+        from gan_transfer.evaluate import evaluate
+
+        evaluate(config, WORKDIR.value)
+    elif MODE.value == 'translate':
+        from gan_transfer.translate import translate
+
+        translate(
+            config,
+            WORKDIR.value,
+            source=SOURCE.value,
+            output=OUTPUT.value,
+            target=TARGET.value,
+            target_domain=TARGET_DOMAIN.value,
+            seed=SEED.value,
+            overwrite=OVERWRITE.value,
+        )
+    else:
+        from gan_transfer import data
+
+        with from_user():
+            data.prepare(config)
+    return 0
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    if not flags.FLAGS['verbosity'].present:
+        logging.set_verbosity(logging.WARNING)  # the libraries tell much
+    try:
+        status = run()
+    except UserError as error:
+        fail(error, 2)
+    except RunStopped as error:
+        fail(error, 1)
+    sys.exit(status)
+
+
+def fail(error: Exception, status: int) -> NoReturn:
+    """Leaves with one line; `--verbosity=1` shows where it comes from."""
+    if logging.get_verbosity() >= logging.DEBUG:
+        logging.error('traceback:', exc_info=error)
+    print('error:', ' '.join(str(error).split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def parse_or_leave(argv: list[str]) -> list[str]:
+    try:
+        return parse_flags(argv)
+    except UserError as error:
+        fail(error, 2)
+
+
+if __name__ == '__main__':
+    app.run(main, flags_parser=parse_or_leave)

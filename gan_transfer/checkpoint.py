@@ -10,7 +10,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from gan_transfer.state import GanState
+from gan_transfer.state import GanState, copy
 
 STATE, ABOUT = 'state', 'about'
 
@@ -62,7 +62,8 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
         restored = self._manager.restore(step, args=args)[STATE]
         # Restored arrays may share the checkpoint reader's memory; a step donates its state, so take copies.
-        return jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))(restored)
+        shardings = jax.tree.map(lambda x: x.sharding, abstract_state)
+        return jax.jit(copy, out_shardings=shardings)(restored)
 
     def about(self, step: int) -> dict[str, Any]:
         """Returns what was remembered with `step`."""

@@ -33,8 +33,9 @@ class Writer:
         finite = {name: value if math.isfinite(value) else None for name, value in plain.items()}
         self._lines.write(json.dumps({'step': step, **finite}) + '\n')
         self._lines.flush()
-        for name, value in plain.items():
-            self._board.add_scalar(name, value, step)
+        for name, value in finite.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
 
     def picture(self, step: int, images: int, picture: np.ndarray) -> str:
         """Writes `samples/IMAGES.png`, uint8 [h, w, 3], and returns its path."""

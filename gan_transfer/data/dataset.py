@@ -1,0 +1,169 @@
+"""What every source of images turns into: named domains of images with random access."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+# The first images of a data set that fit in here are decoded once and kept; the others are decoded at every use.
+# Data sets of the usual size at 64 px fit in whole, larger ones partly. It changes no value, only the time.
+MEMORY_BYTES = 512 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One image: `key` names it (code points or file name), `image` is uint8 [h, w, 3] RGB."""
+
+    key: str
+    image: np.ndarray
+
+
+class Faults:
+    """The images that could not be read, by name; each is logged once. Threads may share it."""
+
+    def __init__(self):
+        self._names: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, reason: str) -> None:
+        with self._lock:
+            if name in self._names:
+                return
+            self._names[name] = reason
+        logging.warning('unreadable image %s (%s): the next readable one stands in for it', name, reason)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Sorted names of the unreadable images met so far."""
+        with self._lock:
+            return tuple(sorted(self._names))
+
+    @property
+    def count(self) -> int:
+        return len(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class MemoryBudget:
+    """Bytes of decoded images that may be kept, shared by the domains of a data set."""
+
+    def __init__(self, limit: int = MEMORY_BYTES):
+        self._left = limit
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Returns whether there is room for `size` bytes more, and if so takes it."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+
+class Images:
+    """The images of one domain and split: `len()` and `[i]`, from any thread.
+
+    An unreadable image is replaced by the next readable one, so that `[i]` is always the same image; the key then is
+    that of the image returned.
+
+    Args:
+      keys: name of each image.
+      read: reads image number i as uint8 [h, w, 3]; ValueError when it can't be decoded.
+      faults: where unreadable images are counted.
+      memory: decides which decoded images are kept.
+      unreadable: indices known before to be unreadable.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        read: Callable[[int], np.ndarray],
+        faults: Faults,
+        memory: MemoryBudget,
+        unreadable: Mapping[int, str] | None = None,
+    ):
+        self.keys = tuple(keys)
+        self._read = read
+        self._faults = faults
+        self._memory = memory
+        self._kept: dict[int, Example] = {}
+        self._unreadable = dict(unreadable or {})
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Example:
+        """Returns image `index`, or the next readable one.
+
+        Raises:
+          IndexError: out of range.
+          ValueError: if no image at all can be read.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'image {index} of {len(self)}')
+        start = int(index) % len(self)
+        for offset in range(len(self)):
+            example = self._try((start + offset) % len(self))
+            if example is not None:
+                return example
+        raise ValueError(f'none of the {len(self)} images can be read, the first is {self.keys[0]}')
+
+    def _try(self, index: int) -> Example | None:
+        example = self._kept.get(index)
+        if example is not None:
+            return example
+        reason = self._unreadable.get(index)
+        if reason is None:
+            try:
+                example = Example(self.keys[index], self._read(index))
+            except (ValueError, OSError) as error:
+                reason = self._unreadable[index] = str(error)
+        if example is None:
+            self._faults.add(self.keys[index], reason)
+        elif self._memory.take(example.image.nbytes):
+            # Two threads may decode one image at once and count it twice: that wastes a little, and no lock is held
+            # while decoding.
+            self._kept[index] = example
+        return example
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set as the rest of the package sees it.
+
+    Attributes:
+      name: the source, e.g. 'emoji'.
+      domains: names in the order of their labels.
+      train: domain -> training images.
+      test: domain -> test images; may be empty.
+      paired_test: test[a][i] and test[b][i] show the same thing, so that one is the truth for the other.
+      licence: of the images, with the credit to give; empty when it is not known.
+      faults: unreadable images met so far.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    train: dict[str, Images]
+    test: dict[str, Images]
+    paired_test: bool
+    licence: str
+    faults: Faults
+
+
+def select_domains(wanted: Sequence[str], available: Sequence[str], source: str) -> tuple[str, ...]:
+    """Returns `wanted`, or all that are there when it is empty.
+
+    Raises:
+      ValueError: for an unknown or repeated domain.
+    """
+    wanted = tuple(wanted) or tuple(available)
+    for name in wanted:
+        if name not in available:
+            raise ValueError(f'{source} has no domain {name!r}; it has: {", ".join(available)}')
+    if len(set(wanted)) != len(wanted):
+        raise ValueError(f'data.domains names a domain twice: {", ".join(wanted)}')
+    return wanted

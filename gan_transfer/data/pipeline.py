@@ -1,0 +1,162 @@
+"""Batches as a pure function of the seed and the step, read and augmented on threads.
+
+The training set is an endless stream of samples. Sample t depends on (config.seed, t) only, so that resuming needs no
+more than the step, and any number of processes can divide the stream between them.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gan_transfer.data.dataset import Dataset
+from gan_transfer.data.transforms import Augmentation, make_augmentation
+
+TWO_DOMAINS, CLASS_BALANCED = SAMPLINGS = ('two_domains', 'class_balanced')
+# Every random part of a sample has its own stream of numbers, named by its place here: a method that asks for fewer
+# fields sees the same images as one that asks for more.
+FIELDS = ('source', 'target', 'target_2', 'source_domain', 'target_domain', 'latent', 'latent_2')
+DEVICE_PREFETCH = 2  # batches that wait on the devices
+
+# Which image each field shows: field -> (domain label, index of the image).
+Choice = dict[str, tuple[int, int]]
+
+
+def make_pipeline(
+    dataset: Dataset,
+    config: ConfigDict,
+    fields: Sequence[str],
+    sampling: str,
+    latent_size: int = 0,
+    start_step: int = 0,
+    sharding: jax.sharding.Sharding | None = None,
+    process_index: int | None = None,
+    process_count: int | None = None,
+) -> grain.DatasetIterator:
+    """Returns an endless iterator of batches, to be closed with `.close()`.
+
+    - 'two_domains' (CycleGAN, CUT): sources are the first domain, targets the second. Each is shuffled by itself, anew
+      in each of its epochs, and repeated for ever; 'target_2' is the second domain in a third order.
+    - 'class_balanced' (StarGAN v2): source and target domain are uniform and independent, images uniform in their
+      domain with replacement; target and target_2 are different images of one domain.
+
+    Every image is augmented by itself. Process p of n sees samples p, p+n, p+2n, ... of the stream: the set of
+    samples in global batch t is the same for any n.
+
+    Args:
+      fields: of FIELDS. Images are uint8 [b, h, w, 3], domains int32 [b], latents float32 [b, latent_size] normal.
+      start_step: number of the first batch.
+      sharding: makes global jax arrays of it, in the background; None gives the process's own rows in numpy.
+      process_index, process_count: of this process; by default as jax knows them.
+
+    Raises:
+      ValueError: for an unknown field or sampling, a batch that can't be divided, too few domains or images.
+    """
+    if process_count is None:
+        process_index, process_count = jax.process_index(), jax.process_count()
+    _check(dataset, config, fields, sampling, latent_size, process_count)
+    seeds = [int(seed) for seed in np.random.SeedSequence(config.seed).generate_state(5)]
+    choices = _two_domains(dataset, seeds) if sampling == TWO_DOMAINS else _class_balanced(dataset, seeds[0])
+    fill = functools.partial(_fill, dataset, make_augmentation(config), tuple(fields), latent_size)
+    samples = choices.random_map(fill, seed=seeds[4])
+    batches = samples[process_index::process_count].batch(
+        config.batch_size // process_count, drop_remainder=True
+    )
+    threads, prefetch = config.data.threads, config.data.prefetch
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, threads))
+    stream = batches[start_step:].to_iter_dataset(options)
+    if sharding is not None:
+        stream = stream.map(functools.partial(_to_devices, sharding))
+        stream = grain.experimental.ThreadPrefetchIterDataset(stream, prefetch_buffer_size=DEVICE_PREFETCH)
+    return iter(stream)
+
+
+def _check(
+    dataset: Dataset,
+    config: ConfigDict,
+    fields: Sequence[str],
+    sampling: str,
+    latent_size: int,
+    process_count: int,
+) -> None:
+    for field in fields:
+        if field not in FIELDS:
+            raise ValueError(f'unknown batch field {field!r}; there are {", ".join(FIELDS)}')
+        if field.startswith('latent') and latent_size < 1:
+            raise ValueError(f'batch field {field!r} needs a latent size, not {latent_size}')
+    if sampling not in SAMPLINGS:
+        raise ValueError(f'unknown sampling {sampling!r}; there are {", ".join(SAMPLINGS)}')
+    if sampling == TWO_DOMAINS and len(dataset.domains) < 2:
+        raise ValueError(
+            f'two domains are needed, {dataset.name} has {len(dataset.domains)}: {dataset.domains}'
+        )
+    if config.batch_size % process_count:
+        raise ValueError(f'batch_size={config.batch_size} cannot be divided by {process_count} processes')
+    for domain in dataset.domains:
+        if not len(dataset.train[domain]):
+            raise ValueError(f'domain {domain!r} of {dataset.name} has no training images')
+
+
+def _two_domains(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
+    def endless(label: int, seed: int) -> grain.MapDataset:
+        indices = grain.MapDataset.range(len(dataset.train[dataset.domains[label]]))
+        # The shuffle comes first, so that every epoch is complete.
+        return indices.shuffle(seed=seed).repeat(None)
+
+    streams = [endless(0, seeds[0]), endless(1, seeds[1]), endless(1, seeds[2])]
+    return grain.experimental.ZipMapDataset(streams).map(
+        lambda indices: {
+            'source': (0, indices[0]),
+            'target': (1, indices[1]),
+            'target_2': (1, indices[2]),
+        }
+    )
+
+
+def _class_balanced(dataset: Dataset, seed: int) -> grain.MapDataset:
+    sizes = [len(dataset.train[domain]) for domain in dataset.domains]
+
+    def choose(_: int, rng: np.random.Generator) -> Choice:
+        source, target = (int(label) for label in rng.integers(len(sizes), size=2))
+        first = int(rng.integers(sizes[target]))
+        # Any other image of the domain, if there is one.
+        second = (first + 1 + int(rng.integers(max(sizes[target] - 1, 1)))) % sizes[target]
+        return {
+            'source': (source, int(rng.integers(sizes[source]))),
+            'target': (target, first),
+            'target_2': (target, second),
+        }
+
+    return grain.MapDataset.range(1).repeat(None).random_map(choose, seed=seed)
+
+
+def _fill(
+    dataset: Dataset,
+    augment: Augmentation,
+    fields: tuple[str, ...],
+    latent_size: int,
+    choice: Choice,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    seeds = rng.integers(2**63, size=len(FIELDS))
+    sample = {}
+    for field in fields:
+        own = np.random.default_rng(seeds[FIELDS.index(field)])
+        if field in choice:
+            label, index = choice[field]
+            image = dataset.train[dataset.domains[label]][index].image
+            sample[field] = np.ascontiguousarray(augment(image, own))
+        elif field.endswith('_domain'):
+            sample[field] = np.int32(choice[field.removesuffix('_domain')][0])
+        else:
+            sample[field] = own.standard_normal(latent_size, np.float32)
+    return sample
+
+
+def _to_devices(sharding: jax.sharding.Sharding, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    make: Callable[[np.ndarray], Any] = functools.partial(jax.make_array_from_process_local_data, sharding)
+    return {field: make(values) for field, values in batch.items()}

@@ -41,7 +41,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
             image.load()
-            return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
+            return to_rgb(PIL.ImageOps.exif_transpose(image), background)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image that Pillow knows') from None
     except (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError) as error:
@@ -49,7 +49,8 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
         raise ValueError(f'{name} cannot be decoded: {error}') from error
 
 
-def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:
+def to_rgb(image: PIL.Image.Image, background: Sequence[int] = WHITE) -> np.ndarray:
+    """Converts a Pillow image as `read_image` says: uint8 [h, w, 3]; ValueError for floating-point pixels."""
     if image.mode.startswith('I'):  # 16-bit grey, in 16 or 32 bits
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:

@@ -15,14 +15,11 @@ from gan_transfer.data.artwork import Artwork
 SANS, SERIF = DOMAINS = ('sans', 'serif')
 LICENCE = 'Noto Sans JP and Noto Serif JP: OFL-1.1, Copyright Adobe (Source Han / Noto CJK)'
 MARGIN = 0.04  # white on each side, of the image: the characters' own square fills the rest
+BASELINE = 0.88  # of these typefaces, below the top of a character's square, in squares
 
 _FILES = {SANS: 'NotoSansJP-Regular.otf', SERIF: 'NotoSerifJP-Regular.otf'}
-_HAN = (
-    range(0x3400, 0x4DBF + 1),
-    range(0x4E00, 0x9FFF + 1),
-    range(0xF900, 0xFAFF + 1),
-    range(0x20000, 0x323AF + 1),
-)
+# The main block. The compatibility blocks repeat characters of it, which would leak from test to training.
+_HAN = range(0x4E00, 0x9FFF + 1)
 
 
 def artwork() -> Artwork:
@@ -42,7 +39,7 @@ def artwork() -> Artwork:
 def keys() -> list[str]:
     """Returns the Han characters that both typefaces have: code point in lower-case hex, sorted by it."""
     shared = _code_points(SANS) & _code_points(SERIF)
-    return [f'{point:x}' for point in sorted(shared) if any(point in block for block in _HAN)]
+    return [f'{point:x}' for point in sorted(shared) if point in _HAN]
 
 
 def render(key: str, size: int) -> dict[str, np.ndarray]:
@@ -53,10 +50,9 @@ def render(key: str, size: int) -> dict[str, np.ndarray]:
 def _draw(character: str, domain: str, size: int) -> np.ndarray:
     font = _font(domain, round(size * (1 - 2 * MARGIN)))
     image = PIL.Image.new('L', (size, size), 255)
-    # Both typefaces keep a character's position in its square; centring the ink would move some strokes apart.
-    ascent, descent = font.getmetrics()
-    top = (size - ascent - descent) / 2
-    PIL.ImageDraw.Draw(image).text((size / 2, top), character, fill=0, font=font, anchor='ma')
+    # Both typefaces place a character in its square by design; centring the ink would move strokes apart.
+    baseline = (size - font.size) / 2 + BASELINE * font.size
+    PIL.ImageDraw.Draw(image).text((size / 2, baseline), character, fill=0, font=font, anchor='ms')
     return np.repeat(np.asarray(image)[:, :, None], 3, axis=2)
 
 

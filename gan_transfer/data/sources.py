@@ -6,10 +6,13 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from gan_transfer.data import emoji, glyphs
-from gan_transfer.data.artwork import Artwork, open_artwork
+from gan_transfer.data.artwork import folder_name, open_artwork
 from gan_transfer.data.dataset import Dataset
+from gan_transfer.data.folder import open_folder
+from gan_transfer.data.tfds_source import TFDS_PREFIX, open_tfds, prepare_tfds
 
 SOURCES = ('emoji', 'glyphs', 'folder', 'tfds:<builder>/<config>')
+ARTWORK = {'emoji': emoji.artwork, 'glyphs': glyphs.artwork}
 CACHE_VARIABLE = 'GAN_TRANSFER_CACHE'
 
 
@@ -17,33 +20,57 @@ def open_dataset(config: ConfigDict) -> Dataset:
     """Opens the data set of `config.data`; artwork that is not prepared yet is prepared first.
 
     Raises:
-      ValueError: for an unknown source or domain, a missing folder or package, too many unreadable images.
+      ValueError: for an unknown source or domain, a missing folder or package, data that must be prepared first, too
+        many unreadable images.
     """
     data, cache = config.data, cache_folder(config)
-    artwork = _artwork(data.source)
-    if artwork is not None:
+    if data.source in ARTWORK:
+        artwork = ARTWORK[data.source]()
         return open_artwork(artwork, config.image_size, cache, data.domains, share_keys=data.share_keys)
+    if data.source == 'folder':
+        return open_folder(
+            data.path,
+            cache,
+            data.domains,
+            background=data.background,
+            max_corrupt_share=data.max_corrupt_share,
+            threads=data.threads,
+        )
+    if data.source.startswith(TFDS_PREFIX):
+        return open_tfds(data.source, cache / 'tfds', data.domains, background=data.background)
     raise ValueError(f'unknown data.source {data.source!r}; there are {", ".join(SOURCES)}')
+
+
+def prepare(config: ConfigDict) -> None:
+    """Does what has to be done once before training, and prints what there is, where, and under which licence.
+
+    Artwork is rendered, the data of a TFDS builder are downloaded, the images of a folder are checked.
+
+    Raises:
+      ValueError: as `open_dataset`; where a builder needs TensorFlow for preparing.
+    """
+    cache = cache_folder(config)
+    source = config.data.source
+    if source.startswith(TFDS_PREFIX):
+        prepare_tfds(source, cache / 'tfds')
+    dataset = open_dataset(config)
+    print(f'{dataset.name} is ready')
+    if source in ARTWORK:
+        print(f'prepared: {cache / folder_name(ARTWORK[source](), config.image_size)}')
+    elif source.startswith(TFDS_PREFIX):
+        print(f'prepared: {cache / "tfds" / source.removeprefix(TFDS_PREFIX)}')
+    else:
+        print(f'checked: every image; the result is kept in {cache}')
+    for domain in dataset.domains:
+        print(
+            f'{domain}: {len(dataset.train[domain])} training images, {len(dataset.test[domain])} test images'
+        )
+    if dataset.faults.count:
+        print(f'unreadable: {dataset.faults.count}, {", ".join(dataset.faults.names)}')
+    print(f'licence: {dataset.licence or "that of your images"}')
 
 
 def cache_folder(config: ConfigDict) -> Path:
     """Returns where prepared data is: data.cache, else $GAN_TRANSFER_CACHE, else ~/.cache/gan_transfer."""
     folder = config.data.cache or os.environ.get(CACHE_VARIABLE) or '~/.cache/gan_transfer'
     return Path(folder).expanduser()
-
-
-def _artwork(source: str) -> Artwork | None:
-    if source == 'emoji':
-        return emoji.artwork()
-    if source == 'glyphs':
-        return glyphs.artwork()
-    return None
-
-
-def prepare(config: ConfigDict) -> None:
-    """Does what has to be done once before training, and prints what there is, where, and under which licence."""
-    dataset = open_dataset(config)
-    print(f'{dataset.name}: {cache_folder(config)}')
-    for domain in dataset.domains:
-        print(f'  {domain}: {len(dataset.train[domain])} training, {len(dataset.test[domain])} test images')
-    print(f'licence: {dataset.licence}')

@@ -1,0 +1,192 @@
+"""Any TensorFlow Datasets builder with images, read without TensorFlow.
+
+Data are prepared as array_record, the format that TFDS reads without TensorFlow. Some builders use TensorFlow for
+preparing; their data can be prepared on any machine and copied.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import tensorflow_datasets as tfds
+from absl import logging
+
+from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
+from gan_transfer.data.decode import read_image, to_rgb
+from gan_transfer.data.progress import track
+
+TFDS_PREFIX = 'tfds:'
+TEST_SPLITS = ('test', 'validation', 'val')
+HELD_OUT = (
+    'train[:90%]',
+    'train[90%:]',
+)  # training and test images where a builder has a training split only
+
+
+def prepare_tfds(source: str, data_dir: Path) -> None:
+    """Downloads and prepares `tfds:<builder>/<config>` into `data_dir`, unless that has been done.
+
+    Raises:
+      ValueError: for an unknown builder, or one that needs TensorFlow for preparing where that is not installed.
+    """
+    builder = _builder(source, data_dir)
+    try:
+        builder.download_and_prepare(file_format='array_record')
+    except ImportError as error:
+        if 'tensorflow' not in f'{error.name} {error}'.lower():
+            raise
+        raise ValueError(
+            f'{source} needs TensorFlow for preparing (not for training): '
+            'pip install tensorflow-cpu, then prepare again'
+        ) from None
+
+
+def open_tfds(
+    source: str, data_dir: Path, domains: Sequence[str] = (), *, background: Sequence[int]
+) -> Dataset:
+    """Opens a prepared `tfds:<builder>/<config>` as a data set.
+
+    - Splits trainA and trainB (cycle_gan): domains A and B with testA and testB.
+    - Otherwise the domains are the names of the builder's first label, from the split 'train'; test images are those of
+      'test' or 'validation', or else the last tenth of 'train'. Images without a label are left out.
+
+    Args:
+      data_dir: folder of TFDS.
+      domains: names, in the order of their labels; empty is all.
+      background: RGB that transparent images are put on.
+
+    Raises:
+      ValueError: for an unknown builder or domain, data that are not prepared, splits or features that do not fit.
+    """
+    builder = _builder(source, data_dir)
+    splits = tuple(builder.info.splits)
+    if not splits:
+        raise ValueError(f'{source} is not prepared in {data_dir}: run with --mode=prepare first')
+    image_name = _feature(builder, tfds.features.Image, source)
+    endings = [name.removeprefix('train') for name in splits if name.startswith('train') and name != 'train']
+    faults, memory = Faults(), MemoryBudget()
+    open_split = functools.partial(_Split, builder, source, image_name, tuple(background), faults, memory)
+    if len(endings) > 1:
+        names = select_domains(domains, sorted(endings), source)
+        train = {name: open_split(f'train{name}').images() for name in names}
+        tests = {name: f'test{name}' for name in names if f'test{name}' in splits}
+        test = {name: open_split(split).images() for name, split in tests.items()}
+    elif 'train' in splits:
+        train, test = _by_label(builder, source, splits, domains, open_split)
+        names = tuple(train)
+    else:
+        raise ValueError(
+            f"{source} has neither a split 'train' nor trainA and trainB; it has {', '.join(splits)}"
+        )
+    for name in names:
+        if not len(train[name]):
+            raise ValueError(f'{source} has no training images of the domain {name!r}')
+    empty = Images((), _no_image, faults, memory)
+    return Dataset(
+        name=source,
+        domains=tuple(names),
+        train=train,
+        test={name: test.get(name, empty) for name in names},
+        paired_test=False,
+        licence=builder.info.license or f'not stated; see {builder.info.homepage or source}',
+        faults=faults,
+    )
+
+
+def _builder(source: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+    name = source.removeprefix(TFDS_PREFIX)
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise ValueError(f'data.source={source!r}: TFDS has no builder {name.split("/")[0]!r}') from None
+    except ValueError as error:  # an unknown config or version, over many lines
+        raise ValueError(f'data.source={source!r}: {" ".join(str(error).split())}') from None
+
+
+def _feature(builder: tfds.core.DatasetBuilder, kind: type, source: str) -> str:
+    for name, feature in builder.info.features.items():
+        if isinstance(feature, kind):
+            return name
+    raise ValueError(f'{source} has no {kind.__name__} feature; it has {", ".join(builder.info.features)}')
+
+
+def _no_image(index: int) -> np.ndarray:
+    raise ValueError(f'no image {index}')
+
+
+class _Split:
+    """The records of one split, with images left encoded until they are asked for."""
+
+    def __init__(
+        self,
+        builder: tfds.core.DatasetBuilder,
+        source: str,
+        image_name: str,
+        background: tuple[int, ...],
+        faults: Faults,
+        memory: MemoryBudget,
+        split: str,
+    ):
+        try:
+            self.records = builder.as_data_source(
+                split=split, decoders={image_name: tfds.decode.SkipDecoding()}
+            )
+        except NotImplementedError as error:
+            raise ValueError(
+                f'{source} is prepared in a format that needs TensorFlow; prepare it anew: {error}'
+            ) from None
+        self._split, self._image_name, self._background = split, image_name, background
+        self._faults, self._memory = faults, memory
+
+    def images(self, positions: Sequence[int] | None = None) -> Images:
+        """Returns the images at `positions`, or all."""
+        positions = range(len(self.records)) if positions is None else positions
+        keys = [f'{self._split}/{position}' for position in positions]
+        return Images(keys, functools.partial(self._read, positions), self._faults, self._memory)
+
+    def _read(self, positions: Sequence[int], index: int) -> np.ndarray:
+        return _decode(self.records[positions[index]][self._image_name], self._background)
+
+    def labels(self, label_name: str) -> np.ndarray:
+        """Returns the label of every record, int64; -1 is none."""
+        rows = (self.records[position] for position in range(len(self.records)))
+        text = f'reading labels of {self._split}'
+        return np.array([int(row[label_name]) for row in track(rows, text, len(self.records))], np.int64)
+
+
+def _decode(value: Any, background: Sequence[int]) -> np.ndarray:
+    if isinstance(value, bytes):
+        return read_image(value, background)
+    # TFDS's mock data hand over pixels whatever decoder is asked for.
+    pixels = np.asarray(value, np.uint8)
+    return to_rgb(PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), background)
+
+
+def _by_label(
+    builder: tfds.core.DatasetBuilder,
+    source: str,
+    splits: Sequence[str],
+    domains: Sequence[str],
+    open_split: Any,
+) -> tuple[dict[str, Images], dict[str, Images]]:
+    label_name = _feature(builder, tfds.features.ClassLabel, source)
+    available = tuple(builder.info.features[label_name].names)
+    names = select_domains(domains, available, source)
+
+    def divide(split: str) -> dict[str, Images]:
+        records = open_split(split)
+        labels = records.labels(label_name)
+        return {
+            name: records.images(np.flatnonzero(labels == available.index(name)).tolist()) for name in names
+        }
+
+    for split in TEST_SPLITS:
+        if split in splits:
+            test = divide(split)
+            if any(len(images) for images in test.values()):  # the labels of some test splits are secret
+                return divide('train'), test
+    logging.info('%s has no labelled test split: the last tenth of train is held out', source)
+    return divide(HELD_OUT[0]), divide(HELD_OUT[1])

@@ -10,6 +10,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from gan_transfer.errors import UserError
 from gan_transfer.state import GanState, copy
 
 STATE, ABOUT = 'state', 'about'
@@ -18,22 +19,22 @@ STATE, ABOUT = 'state', 'about'
 class Checkpoints:
     """The checkpoints of a run, in `WORKDIR/checkpoints/STEP`."""
 
-    def __init__(self, workdir: str, *, keep: int = 1, read_only: bool = False):
-        """Opens the folder, makes it when it is not there, and removes what a killed save has left.
+    def __init__(self, workdir: str, *, keep: int = 0):
+        """Opens the folder.
 
         Args:
           workdir: the run's folder.
-          keep: how many of the newest checkpoints stay.
-          read_only: touch nothing.
+          keep: how many of the newest checkpoints stay, to write some: makes the folder, and removes from it what a
+            killed save has left. 0: only to read.
         """
         folder = pathlib.Path(workdir).absolute() / 'checkpoints'
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.LatestN(keep),
-            cleanup_tmp_directories=not read_only,
-            create=not read_only,
-            read_only=read_only,
+            preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
+            cleanup_tmp_directories=keep > 0,
+            create=keep > 0,
         )
-        self._manager = ocp.CheckpointManager(folder, options=options) if _there(folder, read_only) else None
+        there = keep > 0 or folder.is_dir()
+        self._manager = ocp.CheckpointManager(folder, options=options) if there else None
 
     def latest(self) -> int | None:
         """Returns the newest finished step, or None."""
@@ -57,10 +58,16 @@ class Checkpoints:
         """Returns the state of `step`, with the shapes, types and shardings of `abstract_state`.
 
         Raises:
-          ValueError: where the checkpoint has other networks or other shapes.
+          UserError: where the checkpoint has other networks or other shapes.
         """
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
-        restored = self._manager.restore(step, args=args)[STATE]
+        try:
+            restored = self._manager.restore(step, args=args)[STATE]
+        except ValueError as error:
+            raise UserError(
+                f'the checkpoint of step {step} has other networks or sizes than the config asks for: '
+                f'{str(error)[:300]}'
+            ) from error
         # Restored arrays may share the checkpoint reader's memory; a step donates its state, so take copies.
         shardings = jax.tree.map(lambda x: x.sharding, abstract_state)
         return jax.jit(copy, out_shardings=shardings)(restored)
@@ -80,7 +87,3 @@ class Checkpoints:
     def close(self) -> None:
         if self._manager:
             self._manager.close()
-
-
-def _there(folder: pathlib.Path, read_only: bool) -> bool:  # noqa: FBT001
-    return folder.exists() or not read_only

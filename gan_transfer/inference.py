@@ -8,7 +8,7 @@ import numpy as np
 from gan_transfer import sharding
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError, from_user
-from gan_transfer.experiment import Experiment, make_experiment
+from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.state import to_uint8
 
 
@@ -20,7 +20,6 @@ class Translator:
         self._experiment = experiment
         self._batch_size = batch_size
         self._key = jax.random.key(seed)
-        self._to_uint8 = jax.jit(to_uint8)
 
     def __call__(self, params: dict[str, Any], batch: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`."""
@@ -31,7 +30,7 @@ class Translator:
                 name: _filled(x[start : start + self._batch_size], self._batch_size)
                 for name, x in batch.items()
             }
-            images = self._to_uint8(self._experiment.translate(params, part, self._key))
+            images = jax.jit(to_uint8)(self._experiment.translate(params, part, self._key))
             parts.append(np.asarray(images))
         return np.concatenate(parts)[:count]
 
@@ -51,7 +50,7 @@ def open_run(config: Any, workdir: str) -> Run:
     Raises:
       UserError: where there is none, or it is of another config.
     """
-    checkpoints = Checkpoints(workdir, read_only=True)
+    checkpoints = Checkpoints(workdir)
     try:
         step = checkpoints.latest()
         if step is None:
@@ -59,8 +58,9 @@ def open_run(config: Any, workdir: str) -> Run:
         domains = tuple(checkpoints.about(step)['domains'])
         mesh = sharding.make_mesh(jax.local_devices()[:1])
         with from_user():
-            experiment = make_experiment(config, domains=len(domains), mesh=mesh)
-            state = checkpoints.restore(step, experiment.abstract_state)
+            make_method(config).check(config.image_size, len(domains))
+        experiment = make_experiment(config, domains=len(domains), mesh=mesh)
+        state = checkpoints.restore(step, experiment.abstract_state)
     finally:
         checkpoints.close()
     return Run(experiment, state.translate_params, domains, step)

@@ -33,7 +33,7 @@ class Samples(NamedTuple):
 def choose_samples(
     dataset: Any, fields: tuple[str, ...], load: Callable[[Any], np.ndarray], config: Any
 ) -> Samples:
-    """Chooses test images by the config's seed; the same at every call.
+    """Chooses test images (training images where there are none) by the config's seed; the same at every call.
 
     Args:
       dataset: the open data set.
@@ -44,7 +44,10 @@ def choose_samples(
     domains = dataset.domains
     generator = np.random.default_rng([config.seed, 1])
     rows, columns = config.sample_rows, config.sample_columns
-    order = {domain: generator.permutation(len(dataset.test[domain])) for domain in domains}
+    images = {
+        name: dataset.test[name] if len(dataset.test[name]) else dataset.train[name] for name in domains
+    }
+    order = {name: generator.permutation(len(images[name])) for name in domains}
     if (
         dataset.paired_test
     ):  # the same order of keys in every domain, so that a row's target is never its own truth
@@ -52,7 +55,7 @@ def choose_samples(
 
     def example(domain: int, place: int) -> np.ndarray:
         name = domains[domain]
-        return load(dataset.test[name][int(order[name][place % len(order[name])])])
+        return load(images[name][int(order[name][place % len(order[name])])])
 
     row_domains = [i % len(domains) for i in range(rows)]
     sources = np.stack([example(domain, i) for i, domain in enumerate(row_domains)])

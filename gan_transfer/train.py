@@ -15,7 +15,7 @@ import numpy as np
 from gan_transfer import data, pictures, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import RunStopped, from_user
-from gan_transfer.experiment import Experiment, make_experiment
+from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.inference import Translator
 from gan_transfer.interruption import Interruption
 from gan_transfer.report import Report
@@ -44,8 +44,8 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
     changes = run_config.check_unchanged(workdir, config, allow_change=allow_config_change)
     with from_user():
         dataset = data.open_dataset(config)
-        mesh = sharding.make_mesh()
-        experiment = make_experiment(config, domains=len(dataset.domains), mesh=mesh)
+        make_method(config).check(config.image_size, len(dataset.domains))
+    experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh())
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
     first, total = checkpoints.latest() or 0, math.ceil(config.train_images / config.batch_size)
     report = Report(total=total * config.batch_size, done=first * config.batch_size)
@@ -86,7 +86,8 @@ class _Loop:
         config, batch_size = self.config, self.config.batch_size
         state = self._first_state(first)
         key = jax.random.key(config.seed)
-        pipeline = _make_pipeline(config, self.dataset, self.experiment, first)
+        with from_user():
+            pipeline = _make_pipeline(config, self.dataset, self.experiment, first)
         writer = Writer(self.workdir, first) if jax.process_index() == 0 else NoWriter()
         with (
             contextlib.closing(pipeline),

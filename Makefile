@@ -1,0 +1,33 @@
+# The two commands: `make quickstart` trains the main job and shows a translated picture; `make test` is what CI runs.
+PYTHON ?= python3
+VENV := .venv
+RUN := runs/quickstart
+
+.PHONY: quickstart test format
+
+quickstart: $(VENV)/installed
+	$(VENV)/bin/python launch.py --config=configs/quickstart.py --mode=prepare
+	$(VENV)/bin/python launch.py --config=configs/quickstart.py --workdir=$(RUN) --mode=train
+	$(VENV)/bin/python launch.py --workdir=$(RUN) --mode=evaluate
+	@ls $(RUN)/samples/*.png | tail -n 1
+
+test: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+
+format: $(VENV)/installed-test
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-test: requirements.txt requirements-test.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	touch $@ $(VENV)/installed

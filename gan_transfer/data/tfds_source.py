@@ -97,13 +97,16 @@ def open_tfds(
 
 
 def _builder(source: str, data_dir: Path) -> tfds.core.DatasetBuilder:
-    name = source.removeprefix(TFDS_PREFIX)
+    name, _, config = source.removeprefix(TFDS_PREFIX).partition('/')
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        known = [] if not config else [entry.name for entry in tfds.builder_cls(name).BUILDER_CONFIGS]
+        if known and config.split(':')[0] not in known:
+            raise ValueError(
+                f'data.source={source!r}: {name} has no config {config!r}; it has {", ".join(known)}'
+            )
+        return tfds.builder(source.removeprefix(TFDS_PREFIX), data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        raise ValueError(f'data.source={source!r}: TFDS has no builder {name.split("/")[0]!r}') from None
-    except ValueError as error:  # an unknown config or version, over many lines
-        raise ValueError(f'data.source={source!r}: {" ".join(str(error).split())}') from None
+        raise ValueError(f'data.source={source!r}: TFDS has no builder {name!r}') from None
 
 
 def _feature(builder: tfds.core.DatasetBuilder, kind: type, source: str) -> str:

@@ -1,0 +1,119 @@
+import io
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from gan_transfer.data.decode import read_image
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+BACKGROUND = (10, 200, 90)
+
+
+def encoded(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def palette(transparent=False):
+    image = PIL.Image.new('P', (4, 4), 1)
+    image.putpalette([0, 0, 0, 40, 90, 160])
+    return encoded(image, 'PNG', **({'transparency': 1} if transparent else {}))
+
+
+def by_opencv(kind, dtype, value):
+    done, data = cv2.imencode(kind, np.full((4, 4, len(value)), value[::-1], dtype))
+    assert done
+    return data.tobytes()
+
+
+def one_colour(mode, value, kind='PNG', **options):
+    return encoded(PIL.Image.new(mode, (4, 4), value), kind, **options)
+
+
+HALF = tuple(round(128 / 255 * 250 + 127 / 255 * back) for back in BACKGROUND)
+CASES = {
+    'rgb_png': (one_colour('RGB', (200, 100, 50)), (200, 100, 50), 0),
+    'rgb_jpeg': (one_colour('RGB', (200, 100, 50), 'JPEG'), (200, 100, 50), 3),
+    'rgb_webp': (one_colour('RGB', (200, 100, 50), 'WEBP', lossless=True), (200, 100, 50), 0),
+    'rgb_bmp': (one_colour('RGB', (200, 100, 50), 'BMP'), (200, 100, 50), 0),
+    'rgb_tiff': (one_colour('RGB', (200, 100, 50), 'TIFF'), (200, 100, 50), 0),
+    'grey': (one_colour('L', 77), (77, 77, 77), 0),
+    'grey_jpeg': (one_colour('L', 77, 'JPEG'), (77, 77, 77), 2),
+    'one_bit': (one_colour('1', 1), (255, 255, 255), 0),
+    'palette': (palette(), (40, 90, 160), 0),
+    'palette_transparent': (palette(transparent=True), BACKGROUND, 0),
+    'rgb_one_colour_transparent': (one_colour('RGB', RED, transparency=RED), BACKGROUND, 0),
+    'rgb_other_colour_transparent': (one_colour('RGB', RED, transparency=GREEN), RED, 0),
+    'alpha_none': (one_colour('RGBA', (250, 250, 250, 0)), BACKGROUND, 0),
+    'alpha_half': (one_colour('RGBA', (250, 250, 250, 128)), HALF, 1),
+    'alpha_full': (one_colour('RGBA', (1, 2, 3, 255)), (1, 2, 3), 0),
+    'grey_alpha': (one_colour('LA', (250, 128)), HALF, 1),
+    'webp_alpha': (one_colour('RGBA', (250, 0, 0, 0), 'WEBP', lossless=True), BACKGROUND, 0),
+    'cmyk_tiff': (one_colour('CMYK', (0, 255, 255, 0), 'TIFF'), RED, 0),
+    'cmyk_jpeg': (one_colour('CMYK', (0, 255, 255, 0), 'JPEG'), RED, 3),
+    'grey_16': (one_colour('I;16', 0x80FF), (128, 128, 128), 0),
+    'grey_16_tiff': (by_opencv('.tiff', np.uint16, (0x4000,)), (64, 64, 64), 0),
+    'rgb_16_png': (by_opencv('.png', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
+    'rgb_16_tiff': (by_opencv('.tiff', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_every_mode_becomes_the_right_rgb(case, tmp_path):
+    data, expected, tolerance = CASES[case]
+    (tmp_path / 'image').write_bytes(data)
+    image = read_image(tmp_path / 'image', BACKGROUND)
+    assert image.dtype == np.uint8
+    assert image.shape == (4, 4, 3)
+    np.testing.assert_allclose(image.astype(int), np.broadcast_to(expected, image.shape), atol=tolerance)
+    np.testing.assert_array_equal(image, read_image(data, BACKGROUND))
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize(
+    ('orientation', 'corner'), [(1, (0, 0)), (2, (0, -1)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))]
+)
+def test_exif_orientation_is_applied(kind, orientation, corner):
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:16, :16] = 255  # marks the stored upper left corner
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    image = read_image(encoded(PIL.Image.fromarray(pixels), kind, exif=exif))
+    assert image.shape == ((64, 32, 3) if orientation in (6, 8) else (32, 64, 3))
+    bright = np.zeros((2, 2), bool)
+    bright[corner] = True
+    corners = image[[[0, 0], [-1, -1]], [[0, -1], [0, -1]]].mean(-1) > 128
+    np.testing.assert_array_equal(corners, bright)
+
+
+def test_only_the_first_frame_counts():
+    frames = [PIL.Image.new('RGB', (4, 4), colour) for colour in (RED, GREEN)]
+    data = encoded(frames[0], 'TIFF', save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_image(data)[0, 0], RED)
+
+
+def broken_files():
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for kind in ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP'):
+        data = encoded(PIL.Image.fromarray(noise), kind)
+        yield f'cut {kind}', data[: len(data) // 2]
+    yield 'empty', b''
+    yield 'text', b'this is not an image'
+    yield 'floating point', one_colour('F', 0.5, 'TIFF')
+
+
+@pytest.mark.parametrize(('name', 'data'), list(broken_files()))
+def test_unreadable_is_a_value_error_that_names_the_file(name, data, tmp_path):
+    path = tmp_path / f'{name}.img'
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=path.name) as info:
+        read_image(path)
+    assert '\n' not in str(info.value)
+
+
+def test_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_image(tmp_path / 'nothing.png')

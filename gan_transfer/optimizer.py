@@ -58,5 +58,7 @@ def make_optimizer(config: Any, network: str, train_images: int) -> Optimizer:
     if value['weight_decay']:
         chain.append(optax.add_decayed_weights(value['weight_decay']))
     chain.append(optax.scale_by_adam(b1=value['b1'], b2=value['b2'], eps=1e-8))
-    schedule = make_schedule(value['schedule'], value['learning_rate'], value['decay_start_images'], train_images)
+    schedule = make_schedule(
+        value['schedule'], value['learning_rate'], value['decay_start_images'], train_images
+    )
     return Optimizer(optax.chain(*chain), schedule)

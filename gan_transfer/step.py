@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gan_transfer import random, sharding
 from gan_transfer.methods.contract import Forward, Method, Network, Networks, Phase, PhaseInput, PhaseOutput
@@ -43,13 +43,17 @@ class _Gradients:
     of one trace: nothing of it outlives the step.
     """
 
-    def __init__(self, method: Method, networks: dict[str, Network], context: dict[str, Any], microbatches: int):
+    def __init__(
+        self, method: Method, networks: dict[str, Network], context: dict[str, Any], microbatches: int
+    ):
         self.networks = networks
         self.forwards = {forward.name: forward for forward in method.forwards()}
         self.context = context  # batch, memory, key, images_seen, step
         self.microbatches = microbatches
         self.made: dict[str, Any] = {}  # name -> outputs (of each microbatch, when there are several)
-        self.pullbacks: dict[str, Any] = {}  # name -> vjp of the pass that made them; dropped when params change
+        self.pullbacks: dict[
+            str, Any
+        ] = {}  # name -> vjp of the pass that made them; dropped when params change
 
     def of_phase(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
         """Returns the gradients by network, and loss, scalars and memory."""
@@ -115,7 +119,11 @@ class _Gradients:
 
             def loss(p: dict[str, Params]) -> tuple[jax.Array, tuple[PhaseOutput, Any]]:
                 merged = {**params, **p}
-                made = {n: self._run(self.forwards[n], merged, part['batch']) for n in phase.forwards if n not in values}
+                made = {
+                    n: self._run(self.forwards[n], merged, part['batch'])
+                    for n in phase.forwards
+                    if n not in values
+                }
                 made = {**values, **made}
                 value, output = self._loss(phase, merged, made, part)
                 return value, (output, made)
@@ -208,21 +216,26 @@ def make_train_step(
             grads, terms = jax.lax.pmean((grads, output.scalars), sharding.DATA)
             sides[phase.side], norms = _update_side(sides[phase.side], phase, grads, optimizers, images_seen)
             gradients.parameters_changed(phase.networks)
-            memory |= output.memory
+            memory |= output.memory or {}
             scalars |= {f'{phase.name}/{name}': value for name, value in {**terms, **norms}.items()}
         average = {
-            name: jax.tree.map(lambda a, p: a + (1 - average_decay) * (p - a), old, sides['generator'].params[name])
+            name: jax.tree.map(
+                lambda a, p: a + (1 - average_decay) * (p - a), old, sides['generator'].params[name]
+            )
             for name, old in state.average.items()
         }
         fault = _find_fault(state.fault, state.step, scalars)
         return GanState(state.step + 1, **sides, average=average, memory=memory, fault=fault), scalars
 
-    specs = state_specs()
     shared, split = PartitionSpec(), PartitionSpec(sharding.DATA)
-    mapped = jax.shard_map(
-        local_step, mesh=mesh, in_specs=(specs, split, shared), out_specs=(specs, shared), check_vma=False
+    inputs, outputs = (state_specs(), split, shared), (state_specs(), shared)
+    mapped = jax.shard_map(local_step, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
+    placed = jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec),
+        (inputs, outputs),
+        is_leaf=lambda x: isinstance(x, PartitionSpec),
     )
-    return jax.jit(mapped, donate_argnums=0)
+    return jax.jit(mapped, in_shardings=placed[0], out_shardings=placed[1], donate_argnums=0)
 
 
 def state_specs() -> GanState:

@@ -22,7 +22,10 @@ def generator_options(state_dict: StateDict) -> dict[str, int]:
 def discriminator_options(state_dict: StateDict) -> dict[str, int]:
     """Returns the hyper-parameters of the discriminator that these weights belong to."""
     layers = [i for i in indices(state_dict, 'model') if f'model.{i}.weight' in state_dict]
-    return {'discriminator_width': state_dict['model.0.weight'].shape[0], 'discriminator_depth': len(layers) - 2}
+    return {
+        'discriminator_width': state_dict['model.0.weight'].shape[0],
+        'discriminator_depth': len(layers) - 2,
+    }
 
 
 def generator_params(state_dict: StateDict) -> dict[str, Any]:
@@ -32,7 +35,9 @@ def generator_params(state_dict: StateDict) -> dict[str, Any]:
     plain = [i for i in numbers if i not in blocks]
     names = ('input', 'down_0', 'down_1', 'up_0', 'up_1', 'output')
     if len(plain) != len(names):
-        raise ValueError(f'a ResNet generator has {len(names)} convolutions outside its blocks, this one {len(plain)}')
+        raise ValueError(
+            f'a ResNet generator has {len(names)} convolutions outside its blocks, this one {len(plain)}'
+        )
     entries = [
         Entry(f'model.{i}', name, 'transposed' if name.startswith('up') else 'convolution')
         for i, name in zip(plain, names, strict=True)

@@ -51,7 +51,9 @@ def generator_params(state_dict: StateDict) -> dict[str, Any]:
         entries += [Entry(f'encode.{i}.norm{j + 1}', f'encode_{i}/norm_{j}', 'norm') for j in range(2)]
     for i in range(count(state_dict, 'decode.{}.conv1.weight')):
         entries += _block(state_dict, f'decode.{i}', f'decode_{i}')
-        entries += [Entry(f'decode.{i}.norm{j + 1}.fc', f'decode_{i}/norm_{j}/linear', 'linear') for j in range(2)]
+        entries += [
+            Entry(f'decode.{i}.norm{j + 1}.fc', f'decode_{i}/norm_{j}/linear', 'linear') for j in range(2)
+        ]
     return load(entries, state_dict)
 
 
@@ -64,7 +66,9 @@ def mapping_network_params(state_dict: StateDict) -> dict[str, Any]:
 
 def style_encoder_params(state_dict: StateDict) -> dict[str, Any]:
     """Returns the parameters of `networks.stargan_v2.StyleEncoder`."""
-    return load([*_trunk(state_dict, 'shared'), Entry('unshared.{domain}', 'domain', 'domain_linear')], state_dict)
+    return load(
+        [*_trunk(state_dict, 'shared'), Entry('unshared.{domain}', 'domain', 'domain_linear')], state_dict
+    )
 
 
 def discriminator_params(state_dict: StateDict) -> dict[str, Any]:

@@ -64,11 +64,11 @@ class PhaseInput(NamedTuple):
 
 
 class PhaseOutput(NamedTuple):
-    """A loss, the terms to log, unweighted, in the order of computation, and the new values of the memory."""
+    """A loss, the terms to log, unweighted, in the order of computation, and the memory's new values, if any."""
 
     loss: Float[Array, '']
     scalars: Scalars
-    memory: dict[str, Any] = {}
+    memory: dict[str, Any] | None = None
 
 
 class Forward(NamedTuple):
@@ -169,7 +169,11 @@ class Method:
             'fake': losses.discriminator_fake(self.adversarial, fake_logits),
         }
         penalties = self._penalties(given, score, real, fake, fake_score)
-        weights = {'r1': self.r1_weight, 'r2': self.r2_weight, 'gradient_penalty': self.gradient_penalty_weight}
+        weights = {
+            'r1': self.r1_weight,
+            'r2': self.r2_weight,
+            'gradient_penalty': self.gradient_penalty_weight,
+        }
         loss = sum(terms.values()) + sum(
             self.regularize_every * weights[name] * value for name, value in penalties.items()
         )

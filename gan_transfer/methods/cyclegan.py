@@ -3,9 +3,9 @@
 Two generators and two discriminators. `source` images are of domain a, `target` images of domain b; each generator must
 fool the other domain's discriminator, and going there and back must give the image again.
 
-Differs from the reference: the identity weight is absolute (5, where the original multiplies 0.5 by the cycle weight 10);
-networks are called by what they do (the original's D_A judges domain b); the image pool is per place of the batch
-(`image_pool.py`); the learning rate falls at every step, not once an epoch.
+Differs from the reference: the identity weight is absolute (5, where the original multiplies 0.5 by the cycle weight
+10); networks are called by what they do (the original's D_A judges domain b); the image pool is per place of the
+batch (`image_pool.py`); the learning rate falls at every step, not once an epoch.
 """
 
 import dataclasses
@@ -101,7 +101,10 @@ class CycleGan(Method):
         return (Forward('translated', ('generator_a_to_b', 'generator_b_to_a'), self._translated),)
 
     def phases(self) -> tuple[Phase, ...]:
-        generators, discriminators = ('generator_a_to_b', 'generator_b_to_a'), ('discriminator_a', 'discriminator_b')
+        generators, discriminators = (
+            ('generator_a_to_b', 'generator_b_to_a'),
+            ('discriminator_a', 'discriminator_b'),
+        )
         return (
             Phase('generator', 'generator', generators, self.generator_loss, ('translated',)),
             Phase('discriminator', 'discriminator', discriminators, self.discriminator_loss, ('translated',)),

@@ -11,6 +11,7 @@ initialization); the diversity weight decays with the step and so survives a res
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -53,6 +54,9 @@ class StarGanV2(Method):
       max_width: no layer is wider.
       downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
+      style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
+      discriminator_blocks: 0 judges an image as a whole, as the original does; otherwise so many blocks, and a
+        logit for each patch, from which small data and short runs learn texture faster.
     """
 
     adversarial: str = 'non_saturating'
@@ -70,6 +74,8 @@ class StarGanV2(Method):
     max_width: int = 512
     downsamplings: int = 0
     bottleneck_blocks: int = 2
+    style_encoder_width: int = 0
+    discriminator_blocks: int = 0
 
     sampling: ClassVar[str] = 'class_balanced'
     fully_convolutional: ClassVar[bool] = False
@@ -82,7 +88,9 @@ class StarGanV2(Method):
         if self.reference_trains not in ('generator', 'all'):
             raise ValueError(f"reference_trains is {self.reference_trains!r}; choose 'generator' or 'all'")
         if 'latent' not in self.passes and self.reference_trains != 'all':
-            raise ValueError("without the latent pass nothing trains the style encoder: set reference_trains to 'all'")
+            raise ValueError(
+                "without the latent pass nothing trains the style encoder: set reference_trains to 'all'"
+            )
 
     @property
     def latent_size(self) -> int:
@@ -103,8 +111,10 @@ class StarGanV2(Method):
         if image_size & (image_size - 1) or image_size < 16:
             raise ValueError(f'image_size is {image_size}; stargan_v2 takes powers of two from 16 on')
         if 2 ** self._downsamplings(image_size) > image_size // 4:
-            raise ValueError(f'downsamplings is {self.downsamplings}; at {image_size} px at most '
-                             f'{int(math.log2(image_size)) - 2}')
+            raise ValueError(
+                f'downsamplings is {self.downsamplings}; at {image_size} px at most '
+                f'{int(math.log2(image_size)) - 2}'
+            )
 
     def _downsamplings(self, image_size: int) -> int:
         return self.downsamplings or max(int(math.log2(image_size)) - 4, 1)
@@ -123,8 +133,14 @@ class StarGanV2(Method):
         generator = stargan_v2.Generator(
             downsamplings=self._downsamplings(size), bottleneck_blocks=self.bottleneck_blocks, **trunk
         )
-        encoder = stargan_v2.StyleEncoder(domains=settings.domains, style_size=self.style_size, **trunk)
-        discriminator = stargan_v2.Discriminator(domains=settings.domains, **trunk)
+        encoder = stargan_v2.StyleEncoder(
+            domains=settings.domains,
+            style_size=self.style_size,
+            **{**trunk, 'width': self.style_encoder_width or trunk['width']},
+        )
+        discriminator = stargan_v2.Discriminator(
+            domains=settings.domains, blocks=self.discriminator_blocks, **trunk
+        )
         networks = {
             'generator': Network('generator', generator, (image, style), averaged=True),
             'style_encoder': Network('generator', encoder, (image, domain), averaged=True),
@@ -153,7 +169,9 @@ class StarGanV2(Method):
     def phases(self) -> tuple[Phase, ...]:
         trained = {
             'latent': ('generator', 'mapping_network', 'style_encoder'),
-            'reference': ('generator',) if self.reference_trains == 'generator' else ('generator', 'style_encoder'),
+            'reference': ('generator',)
+            if self.reference_trains == 'generator'
+            else ('generator', 'style_encoder'),
         }
 
         def phase(side: str, name: str) -> Phase:
@@ -186,7 +204,11 @@ class StarGanV2(Method):
         """Equation 5: adversarial, style reconstruction, diversity, cycle."""
         batch, networks = given.batch, given.networks
         translated = given.forwards[f'translated_{name}']
-        source, domain, style, images = batch['source'], batch['target_domain'], *map(translated.get, ('style', 'images'))
+        source, domain, style, images = (
+            batch['source'],
+            batch['target_domain'],
+            *map(translated.get, ('style', 'images')),
+        )
         logits = networks['discriminator'](images, domain)[0]
         own_style = networks['style_encoder'](source, batch['source_domain'])[0]
         terms = {
@@ -209,5 +231,5 @@ class StarGanV2(Method):
         return self._translated(name, networks, batch)['images']
 
 
-def _score(discriminator, domain: Array, images: Images) -> Float[Array, 'b']:
+def _score(discriminator: Callable, domain: Array, images: Images) -> Float[Array, 'b *map']:
     return discriminator(images, domain)[0]

@@ -19,7 +19,11 @@ def convolve(
 ) -> Float[Array, 'b h2 w2 d']:
     """Returns the convolution (cross-correlation, as in every deep-learning library) with zero padding."""
     return jax.lax.conv_general_dilated(
-        images, kernel, (stride, stride), ((padding, padding), (padding, padding)), dimension_numbers=_DIMENSIONS
+        images,
+        kernel,
+        (stride, stride),
+        ((padding, padding), (padding, padding)),
+        dimension_numbers=_DIMENSIONS,
     )
 
 

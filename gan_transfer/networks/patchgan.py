@@ -26,11 +26,19 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < self.depth else 1
             width = self.width * min(2**i, 8)
             x = Convolution(
-                width, 4, stride=stride, padding=1, initializer=self.initializer, dtype=self.dtype, name=f'layer_{i}'
+                width,
+                4,
+                stride=stride,
+                padding=1,
+                initializer=self.initializer,
+                dtype=self.dtype,
+                name=f'layer_{i}',
             )(x)
             if i > 0:
                 x = normalize_instances(x)
             x = leaky_relu(x)
             features[f'layer_{i}'] = x
-        logits = Convolution(1, 4, padding=1, initializer=self.initializer, dtype=self.dtype, name='output')(x)
+        logits = Convolution(1, 4, padding=1, initializer=self.initializer, dtype=self.dtype, name='output')(
+            x
+        )
         return logits.astype(jnp.float32), features

@@ -38,7 +38,9 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
         shortcut = average_pool(x) if self.downsample else x
         if x.shape[-1] != self.features:
-            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(shortcut)
+            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(
+                shortcut
+            )
         y = InstanceNorm(name='norm_0')(x) if self.normalize else x
         y = Convolution(x.shape[-1], 3, padding=1, dtype=self.dtype, name='convolution_0')(leaky_relu(y))
         if self.downsample:
@@ -59,7 +61,9 @@ class StyledResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h2 w2 d']:
         shortcut = x
         if x.shape[-1] != self.features:
-            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(shortcut)
+            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(
+                shortcut
+            )
         y = leaky_relu(AdaptiveInstanceNorm(name='norm_0')(x, style))
         if self.upsample:
             shortcut, y = upsample_nearest(shortcut), upsample_nearest(y)
@@ -98,7 +102,9 @@ class Generator(nn.Module):
             features[f'encode_{i}'] = x
         decoder = [(widths[-1], False)] * self.bottleneck_blocks + [(w, True) for w in widths[-2::-1]]
         for i, (width, up) in enumerate(decoder):
-            x = decoder_block(width, upsample=up, dtype=self.dtype, name=f'decode_{i}')(x, style.astype(self.dtype))
+            x = decoder_block(width, upsample=up, dtype=self.dtype, name=f'decode_{i}')(
+                x, style.astype(self.dtype)
+            )
             features[f'decode_{i}'] = x
         x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
         x = Convolution(3, 1, dtype=self.dtype, name='to_rgb')(x)
@@ -119,7 +125,9 @@ class MappingNetwork(nn.Module):
     ) -> tuple[Float[Array, 'b s'], Features]:
         x = latent.astype(self.dtype)
         for i in range(4):
-            x = nn.relu(nn.Dense(self.width, kernel_init=layers.he_normal, dtype=self.dtype, name=f'shared_{i}')(x))
+            x = nn.relu(
+                nn.Dense(self.width, kernel_init=layers.he_normal, dtype=self.dtype, name=f'shared_{i}')(x)
+            )
         for i in range(3):
             x = nn.relu(DomainDense(self.domains, self.width, dtype=self.dtype, name=f'domain_{i}')(x))
         styles = DomainDense(self.domains, self.style_size, dtype=self.dtype, name='domain_3')(x)
@@ -127,22 +135,30 @@ class MappingNetwork(nn.Module):
 
 
 class _Trunk(nn.Module):
-    """What style encoder and discriminator have in common: residual blocks down to 4x4 pixels, then one 4x4 tap."""
+    """What style encoder and discriminator have in common: residual blocks down to 4x4 pixels, then one 4x4 tap.
+
+    With `blocks` set, only so many blocks and no tap: a map of features instead of one vector.
+    """
 
     width: int
     max_width: int
     dtype: Any
     rematerialize: bool
+    blocks: int = 0
 
     @nn.compact
-    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b c'], Features]:
+    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b *map c'], Features]:
         block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
         features = {}
-        x = Convolution(self.width, 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
-        for i in range(int(math.log2(images.shape[1])) - 2):
+        x = Convolution(self.width, 3, padding=1, dtype=self.dtype, name='from_rgb')(
+            images.astype(self.dtype)
+        )
+        for i in range(self.blocks or int(math.log2(images.shape[1])) - 2):
             width = min(self.width * 2 ** (i + 1), self.max_width)
             x = block(width, downsample=True, dtype=self.dtype, name=f'block_{i}')(x)
             features[f'block_{i}'] = x
+        if self.blocks:
+            return leaky_relu(x), features
         x = Convolution(x.shape[-1], 4, dtype=self.dtype, name='tap')(leaky_relu(x))
         return leaky_relu(x).reshape(x.shape[0], -1), features
 
@@ -167,17 +183,24 @@ class StyleEncoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges whether an image is a real one of a domain: the logit of that domain."""
+    """Judges whether an image is a real one of a domain: the logit of that domain.
+
+    With `blocks` set, one logit for each place of the map that so many blocks leave: a patch discriminator.
+    """
 
     domains: int
     width: int
     max_width: int = 512
+    blocks: int = 0
     dtype: Any = jnp.float32
     rematerialize: bool = False
 
     @nn.compact
-    def __call__(self, images: Float[Array, 'b h w 3'], domain: Int[Array, 'b']) -> tuple[Float[Array, 'b'], Features]:
-        x, features = _Trunk(self.width, self.max_width, self.dtype, self.rematerialize, name='trunk')(images)
+    def __call__(
+        self, images: Float[Array, 'b h w 3'], domain: Int[Array, 'b']
+    ) -> tuple[Float[Array, 'b *map'], Features]:
+        trunk = _Trunk(self.width, self.max_width, self.dtype, self.rematerialize, self.blocks, name='trunk')
+        x, features = trunk(images)
         # The original's last layer is a 1x1 convolution on a 1x1 map: a linear layer.
         logits = nn.Dense(self.domains, kernel_init=layers.he_normal, dtype=self.dtype, name='domain')(x)
-        return select_domain(logits, domain).astype(jnp.float32), features
+        return select_domain(jnp.moveaxis(logits, -1, 1), domain).astype(jnp.float32), features

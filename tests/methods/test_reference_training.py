@@ -14,7 +14,13 @@ from tests.reference import cases
 
 
 def _config(method, image_size, batch_size, optimizer, average_decay=0.0, accumulation=1):
-    adam = {'weight_decay': 0.0, 'gradient_clip': 0.0, 'schedule': 'constant', 'decay_start_images': 0, 'networks': {}}
+    adam = {
+        'weight_decay': 0.0,
+        'gradient_clip': 0.0,
+        'schedule': 'constant',
+        'decay_start_images': 0,
+        'networks': {},
+    }
     return ml_collections.ConfigDict(
         {
             'method': method,

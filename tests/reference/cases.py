@@ -22,7 +22,11 @@ class Case(NamedTuple):
         shapes = self.about['state_dict']
         for part in path:
             shapes = shapes[part]
-        drawn = {k: reference_weight(k, tuple(v), self.about['salt']) for k, v in shapes.items() if k.startswith(prefix)}
+        drawn = {
+            k: reference_weight(k, tuple(v), self.about['salt'])
+            for k, v in shapes.items()
+            if k.startswith(prefix)
+        }
         return {key[len(prefix) :]: value for key, value in drawn.items()}
 
     def image(self, name: str) -> np.ndarray:

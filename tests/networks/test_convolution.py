@@ -1,0 +1,46 @@
+"""Rewritten convolutions against the plain forms, gradients too."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_transfer.networks import convolution, layers
+
+
+def _dilated(images, kernel):
+    """The transposed convolution as the textbook has it: zeros between the pixels, kernel flipped."""
+    return jax.lax.conv_general_dilated(
+        images,
+        kernel[::-1, ::-1],
+        (1, 1),
+        ((1, 2), (1, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+
+
+def test_transposed_convolution_equals_the_dilated_form():
+    keys = jax.random.split(jax.random.key(0), 3)
+    images, kernel = jax.random.normal(keys[0], (2, 5, 7, 3)), jax.random.normal(keys[1], (3, 3, 3, 4))
+    weights = jax.random.normal(keys[2], (2, 10, 14, 4))
+    results = []
+    for function in (convolution.transposed_convolve_3x3, _dilated):
+        value, pullback = jax.vjp(function, images, kernel)
+        results.append((value, *pullback(weights)))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_resampling():
+    x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    np.testing.assert_array_equal(layers.average_pool(x)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
+    np.testing.assert_array_equal(layers.upsample_nearest(x)[0, :2, :4, 0], [[0, 0, 1, 1], [0, 0, 1, 1]])
+    np.testing.assert_array_equal(layers.reflection_pad(x, 1)[0, 0, :, 0], [5, 4, 5, 6, 7, 6])
+
+
+def test_instance_norm_is_per_image_and_channel():
+    x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3)) * jnp.array([1.0, 5.0, 20.0]) + 3
+    y = layers.normalize_instances(x)
+    np.testing.assert_allclose(y.mean((1, 2)), np.zeros((2, 3)), atol=1e-5)
+    np.testing.assert_allclose(y.var((1, 2)), np.ones((2, 3)), rtol=1e-3)
+    assert layers.normalize_instances(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16

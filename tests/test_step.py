@@ -1,0 +1,300 @@
+"""The table that every method passes: what a step must do, whatever the losses are.
+
+A new method adds its tiny hyper-parameters to TINY and gets every test.
+"""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import pytest
+
+from gan_transfer import experiment as experiment_lib
+from gan_transfer import sharding
+from gan_transfer.methods import METHODS
+from gan_transfer.optimizer import Optimizer
+from gan_transfer.step import make_train_step
+
+SIZE, BATCH = 32, 4
+TINY = {
+    'cyclegan': {'generator_width': 4, 'generator_blocks': 1, 'discriminator_width': 4, 'pool_size': 8},
+    'stargan_v2': {'width': 4, 'max_width': 8, 'mapping_width': 8, 'style_size': 4, 'bottleneck_blocks': 1},
+}
+DOMAINS = {'cyclegan': 2, 'stargan_v2': 3}
+# Parameters whose gradient is zero in truth: a bias just before an instance norm.
+SILENT = ('bias',)
+
+every_method = pytest.mark.parametrize('name', METHODS)
+
+
+def make_config(name, **changes):
+    optimizer = {
+        'learning_rate': 1e-3,
+        'b1': 0.5,
+        'b2': 0.99,
+        'weight_decay': 0.0,
+        'gradient_clip': 0.0,
+        'schedule': 'constant',
+        'decay_start_images': 0,
+        'networks': {},
+    }
+    values = {
+        'method': {'name': name, **TINY[name], **changes.pop('method', {})},
+        'image_size': SIZE,
+        'batch_size': BATCH,
+        'train_images': 1000,
+        'optimizer': optimizer,
+        'average_decay': 0.9,
+        'compute_dtype': 'float32',
+        'rematerialize': False,
+        'accumulation': 1,
+    }
+    return ml_collections.ConfigDict(values | changes)
+
+
+def make_experiment(name, devices=1, **changes):
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    return experiment_lib.make_experiment(make_config(name, **changes), domains=DOMAINS[name], mesh=mesh)
+
+
+def make_batch(experiment, name, seed=0):
+    rng = np.random.default_rng(seed)
+    makers = {
+        'domain': lambda: rng.permutation(np.arange(BATCH) % DOMAINS[name]).astype(np.int32),
+        'latent': lambda: rng.normal(size=(BATCH, experiment.method.latent_size)).astype(np.float32),
+        'image': lambda: rng.integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8),
+    }
+    kind = {f: 'domain' if 'domain' in f else 'latent' if 'latent' in f else 'image' for f in FIELDS}
+    batch = {field: makers[kind[field]]() for field in experiment.method.batch_fields}
+    return jax.device_put(batch, sharding.batch_sharding(experiment.mesh))
+
+
+FIELDS = ('source', 'source_domain', 'target', 'target_2', 'target_domain', 'latent', 'latent_2', 'paired')
+
+
+def plain_gradient_step(experiment, method=None, accumulation=1):
+    """A step whose update is minus the gradient, so that parameters tell gradients."""
+    optimizers = dict.fromkeys(experiment.networks, Optimizer(optax.identity(), lambda images_seen: 1.0))
+    return make_train_step(
+        method or experiment.method,
+        experiment.networks,
+        optimizers,
+        experiment.mesh,
+        batch_size=BATCH,
+        accumulation=accumulation,
+    )
+
+
+def plain_state(experiment):
+    """The first state with optimizer states that fit `plain_gradient_step`."""
+    state = experiment.init(0)
+    for side in ('generator', 'discriminator'):
+        old = getattr(state, side)
+        state = state.replace(
+            **{side: old.replace(optimizer_state={n: optax.EmptyState() for n in old.params})}
+        )
+    return state
+
+
+def gradients_of(experiment, name, **options):
+    before = jax.device_get(plain_state(experiment).params)
+    state, scalars = plain_gradient_step(experiment, **options)(
+        plain_state(experiment), make_batch(experiment, name), jax.random.key(1)
+    )
+    return jax.tree.map(np.subtract, before, jax.device_get(state.params)), jax.device_get(scalars)
+
+
+def assert_close(a, b, rtol=2e-4):
+    """Compares trees leaf by leaf, relative to the largest value of the leaf's network."""
+    for network in a:
+        scale = max(np.abs(x).max() for x in jax.tree.leaves(b[network]))
+        jax.tree.map(
+            lambda x, y, s=scale: np.testing.assert_allclose(x, y, rtol=rtol, atol=rtol * s),
+            a[network],
+            b[network],
+        )
+
+
+def test_every_method_is_in_the_table():
+    assert set(TINY) == set(DOMAINS) == set(METHODS)
+
+
+@every_method
+def test_each_phase_changes_its_networks_and_no_other(name):
+    experiment = make_experiment(name)
+    for phase in experiment.method.phases():
+        alone = types.SimpleNamespace(
+            phases=lambda phase=phase: (phase,), forwards=experiment.method.forwards
+        )
+        step = plain_gradient_step(experiment, method=alone)
+        before = jax.device_get(plain_state(experiment).params)
+        state, _ = step(plain_state(experiment), make_batch(experiment, name), jax.random.key(1))
+        after = jax.device_get(state.params)
+        changed = {
+            network
+            for network in before
+            if any(
+                (x != y).any()
+                for x, y in zip(*map(jax.tree.leaves, (before[network], after[network])), strict=True)
+            )
+        }
+        assert changed == set(phase.networks), phase.name
+
+
+@every_method
+def test_every_parameter_has_a_finite_gradient(name):
+    gradients, scalars = gradients_of(make_experiment(name), name)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+        assert np.isfinite(leaf).all(), path
+        assert path[-1].key in SILENT or np.abs(leaf).max() > 0, path
+    assert all(np.isfinite(value) for value in scalars.values())
+
+
+@every_method
+@pytest.mark.parametrize(
+    ('devices', 'accumulation', 'rematerialize'), [(4, 1, False), (1, 4, False), (2, 2, True)]
+)
+def test_gradients_do_not_depend_on_devices_accumulation_or_rematerialization(
+    name, devices, accumulation, rematerialize
+):
+    expected, expected_scalars = gradients_of(make_experiment(name), name)
+    other = make_experiment(name, devices=devices, rematerialize=rematerialize)
+    gradients, scalars = gradients_of(other, name, accumulation=accumulation)
+    assert_close(gradients, expected)
+    for term, value in expected_scalars.items():
+        np.testing.assert_allclose(scalars[term], value, rtol=1e-3, atol=1e-5, err_msg=term)
+
+
+@every_method
+def test_steps_compile_once_learn_and_keep_averages(name):
+    experiment = make_experiment(name)
+    state, batch = experiment.init(0), make_batch(experiment, name)
+    first = jax.device_get(state.translate_params)
+    history = []
+    for _ in range(12):
+        state, scalars = experiment.train_step(state, batch, jax.random.key(1))
+        history.append(jax.device_get(scalars))
+    assert experiment.train_step._cache_size() == 1
+    assert int(state.step) == 12
+    assert int(state.fault.term) == -1
+    cycle = [term for term in history[0] if '/cycle' in term]
+    assert cycle
+    for term in cycle:
+        assert history[-1][term] < history[0][term], term
+    for network, average in jax.device_get(state.average).items():
+        now = jax.device_get(state.params[network])
+        moved = jax.tree.map(lambda a, f: np.abs(a - f).max(), average, first[network])
+        gap = jax.tree.map(lambda a, n: np.abs(a - n).max(), average, now)
+        assert max(jax.tree.leaves(moved)) > 0
+        assert max(jax.tree.leaves(gap)) > 0
+
+
+@every_method
+def test_bfloat16_computes_near_float32_and_keeps_float32_parameters(name):
+    _, expected = gradients_of(make_experiment(name), name)
+    experiment = make_experiment(name, compute_dtype='bfloat16')
+    gradients, scalars = gradients_of(experiment, name)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {np.dtype('float32')}
+    first = experiment.method.phases()[0].name + '/'  # later phases see parameters that the steps drove apart
+    for term in (t for t in expected if t.startswith(first) and 'sign' not in t):
+        np.testing.assert_allclose(scalars[term], expected[term], rtol=0.1, atol=0.02, err_msg=term)
+
+
+@every_method
+def test_translation_is_an_image_and_deterministic(name):
+    experiment = make_experiment(name)
+    params, batch = experiment.init(0).translate_params, make_batch(experiment, name)
+    fields = {'target_domain': jnp.ones(BATCH, jnp.int32)}
+    fields |= {f: batch[f] for f in experiment.method.translate_fields if f != 'target_domain'}
+    first, second = (experiment.translate(params, fields, jax.random.key(3)) for _ in range(2))
+    assert first.shape == (BATCH, SIZE, SIZE, 3)
+    assert first.dtype == jnp.float32
+    np.testing.assert_array_equal(first, second)
+    assert float(first.std()) > 0
+
+
+def test_cyclegan_translates_each_sample_to_its_own_domain():
+    experiment = make_experiment('cyclegan')
+    params, source = experiment.init(0).translate_params, make_batch(experiment, 'cyclegan')['source']
+
+    def to(*domains):
+        return experiment.translate(
+            params, {'source': source, 'target_domain': jnp.array(domains)}, jax.random.key(0)
+        )
+
+    mixed, to_a, to_b = to(0, 1, 0, 1), to(0, 0, 0, 0), to(1, 1, 1, 1)
+    np.testing.assert_allclose(mixed[::2], to_a[::2], atol=1e-6)
+    np.testing.assert_allclose(mixed[1::2], to_b[1::2], atol=1e-6)
+    assert float(jnp.abs(to_a - to_b).max()) > 1e-3
+
+
+@every_method
+def test_the_first_non_finite_term_is_found_and_kept(name):
+    experiment = make_experiment(name)
+    state, batch = experiment.init(0), make_batch(experiment, name)
+    names = experiment.check_batch(batch)[1]
+    bad = jax.tree.map(lambda x: x * jnp.nan, state.discriminator.params)
+    state = state.replace(discriminator=state.discriminator.replace(params=bad), step=state.step + 7)
+    for _ in range(2):
+        state, scalars = experiment.train_step(state, batch, jax.random.key(1))
+    first = experiment.method.phases()[0].name
+    assert int(state.fault.step) == 7
+    assert names[int(state.fault.term)].startswith(f'{first}/')
+    assert not np.isfinite(scalars[names[int(state.fault.term)]])
+
+
+@every_method
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'adversarial': 'hinge', 'r1_weight': 1.0, 'r2_weight': 1.0},
+        {
+            'adversarial': 'wasserstein',
+            'r1_weight': 0.0,
+            'gradient_penalty_weight': 10.0,
+            'regularize_every': 2,
+        },
+    ],
+)
+def test_any_adversarial_loss_with_any_penalty(name, options):
+    experiment = make_experiment(name, method=options)
+    state, batch = experiment.init(0), make_batch(experiment, name)
+    seen = []
+    for _ in range(2):
+        state, scalars = experiment.train_step(state, batch, jax.random.key(1))
+        seen.append(
+            {t: float(v) for t, v in scalars.items() if '/r1' in t or '/r2' in t or 'gradient_penalty' in t}
+        )
+    assert seen[0]
+    assert all(value > 0 for value in seen[1].values())
+    if 'regularize_every' in options:
+        assert all(value == 0 for value in seen[0].values()), 'a lazy penalty rests at the first step'
+
+
+@every_method
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'adversarial': 'gan'}, 'unknown adversarial loss'),
+        ({'regularize_every': 0}, 'regularize_every is 0'),
+    ],
+)
+def test_wrong_hyper_parameters_are_named(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_experiment(name, method=options)
+
+
+def test_wrong_method_field_and_network_name_the_choices():
+    with pytest.raises(ValueError, match="cyclegan has no hyper-parameter 'cycle'; it has adversarial"):
+        make_experiment('cyclegan', method={'cycle': 1.0})
+    with pytest.raises(ValueError, match='cyclegan translates between 2 domains; data'):
+        experiment_lib.make_experiment(make_config('cyclegan'), domains=3, mesh=sharding.make_mesh())
+    config = make_config('cyclegan')
+    config.optimizer.networks = {'generator': {'learning_rate': 1.0}}
+    with pytest.raises(
+        ValueError, match=r"optimizer.networks has 'generator'; the networks are generator_a_to_b"
+    ):
+        experiment_lib.make_experiment(config, domains=2, mesh=sharding.make_mesh())

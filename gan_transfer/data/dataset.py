@@ -42,9 +42,7 @@ class Faults:
 
     @property
     def count(self) -> int:
-        return len(self._names)
-
-    def __len__(self) -> int:
+        """Number of unreadable images met so far."""
         return len(self._names)
 
 

@@ -41,7 +41,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
             image.load()
-            return to_rgb(PIL.ImageOps.exif_transpose(image), background)
+            return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image that Pillow knows') from None
     except (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError) as error:
@@ -49,8 +49,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
         raise ValueError(f'{name} cannot be decoded: {error}') from error
 
 
-def to_rgb(image: PIL.Image.Image, background: Sequence[int] = WHITE) -> np.ndarray:
-    """Converts a Pillow image as `read_image` says: uint8 [h, w, 3]; ValueError for floating-point pixels."""
+def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:
     if image.mode.startswith('I'):  # 16-bit grey, in 16 or 32 bits
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -61,11 +60,11 @@ def to_rgb(image: PIL.Image.Image, background: Sequence[int] = WHITE) -> np.ndar
         raise ValueError('floating-point pixels have no defined range')
     if image.mode in ('LA', 'PA', 'La', 'RGBA', 'RGBa') or 'transparency' in image.info:
         canvas = PIL.Image.new('RGBA', image.size, (*(int(value) for value in background), 255))
-        image = PIL.Image.alpha_composite(canvas, _to_rgba(image))
+        image = PIL.Image.alpha_composite(canvas, __to_rgba(image))
     return np.asarray(image.convert('RGB'))
 
 
-def _to_rgba(image: PIL.Image.Image) -> PIL.Image.Image:
+def __to_rgba(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode == 'La':
         image = image.convert('LA')
     return image.convert('RGBA')

@@ -20,6 +20,7 @@ TWO_DOMAINS, CLASS_BALANCED = SAMPLINGS = ('two_domains', 'class_balanced')
 # Every random part of a sample has its own stream of numbers, named by its place here: a method that asks for fewer
 # fields sees the same images as one that asks for more.
 FIELDS = ('source', 'target', 'target_2', 'source_domain', 'target_domain', 'latent', 'latent_2')
+STREAM = 2**62  # samples: no end
 DEVICE_PREFETCH = 2  # batches that wait on the devices
 
 # Which image each field shows: field -> (domain label, index of the image).
@@ -102,19 +103,37 @@ def _check(
 
 
 def _two_domains(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
-    def endless(label: int, seed: int) -> grain.MapDataset:
-        indices = grain.MapDataset.range(len(dataset.train[dataset.domains[label]]))
-        # The shuffle comes first, so that every epoch is complete.
-        return indices.shuffle(seed=seed).repeat(None)
-
-    streams = [endless(0, seeds[0]), endless(1, seeds[1]), endless(1, seeds[2])]
-    return grain.experimental.ZipMapDataset(streams).map(
-        lambda indices: {
-            'source': (0, indices[0]),
-            'target': (1, indices[1]),
-            'target_2': (1, indices[2]),
-        }
+    sizes = [len(dataset.train[domain]) for domain in dataset.domains]
+    source, target, target_2 = (
+        _Shuffle(sizes[label], seed) for label, seed in zip((0, 1, 1), seeds[:3], strict=True)
     )
+
+    def choose(position: int) -> Choice:
+        return {
+            'source': (0, source[position]),
+            'target': (1, target[position]),
+            'target_2': (1, target_2[position]),
+        }
+
+    return grain.MapDataset.range(STREAM).map(choose)
+
+
+class _Shuffle:
+    """Endless passes over `size` images, each complete and in an order of its own.
+
+    Grain's own shuffle computes one index at a time, which takes milliseconds for a set of a few images.
+    """
+
+    def __init__(self, size: int, seed: int):
+        self._size = size
+        # Threads are a few passes apart at most, where a pass is shorter than what is read ahead.
+        self._order = functools.lru_cache(maxsize=16)(
+            lambda epoch: np.random.default_rng([seed, epoch]).permutation(size)
+        )
+
+    def __getitem__(self, position: int) -> int:
+        epoch, place = divmod(int(position), self._size)
+        return int(self._order(epoch)[place])
 
 
 def _class_balanced(dataset: Dataset, seed: int) -> grain.MapDataset:
@@ -131,7 +150,7 @@ def _class_balanced(dataset: Dataset, seed: int) -> grain.MapDataset:
             'target_2': (target, second),
         }
 
-    return grain.MapDataset.range(1).repeat(None).random_map(choose, seed=seed)
+    return grain.MapDataset.range(STREAM).random_map(choose, seed=seed)
 
 
 def _fill(

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import tensorflow_datasets as tfds
 from absl import logging
 
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
-from gan_transfer.data.decode import read_image, to_rgb
+from gan_transfer.data.decode import read_image
 from gan_transfer.data.progress import track
 
 TFDS_PREFIX = 'tfds:'
@@ -91,7 +90,8 @@ def open_tfds(
         train=train,
         test={name: test.get(name, empty) for name in names},
         paired_test=False,
-        licence=builder.info.license or f'not stated; see {builder.info.homepage or source}',
+        licence=builder.info.redistribution_info.license
+        or f'not stated; see {builder.info.homepage or source}',
         faults=faults,
     )
 
@@ -151,21 +151,13 @@ class _Split:
         return Images(keys, functools.partial(self._read, positions), self._faults, self._memory)
 
     def _read(self, positions: Sequence[int], index: int) -> np.ndarray:
-        return _decode(self.records[positions[index]][self._image_name], self._background)
+        return read_image(self.records[positions[index]][self._image_name], self._background)
 
     def labels(self, label_name: str) -> np.ndarray:
         """Returns the label of every record, int64; -1 is none."""
         rows = (self.records[position] for position in range(len(self.records)))
         text = f'reading labels of {self._split}'
         return np.array([int(row[label_name]) for row in track(rows, text, len(self.records))], np.int64)
-
-
-def _decode(value: Any, background: Sequence[int]) -> np.ndarray:
-    if isinstance(value, bytes):
-        return read_image(value, background)
-    # TFDS's mock data hand over pixels whatever decoder is asked for.
-    pixels = np.asarray(value, np.uint8)
-    return to_rgb(PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), background)
 
 
 def _by_label(

@@ -126,9 +126,10 @@ def test_interrupted_preparation_leaves_nothing_behind(tmp_path):
 
 def test_killed_preparation_is_not_taken_for_a_finished_one(tmp_path, monkeypatch):
     # A killed process cleans nothing up: what it leaves is the folder it worked in.
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(artwork_lib.shutil, 'rmtree', lambda *args, **kwargs: None)
-        open_artwork(made(Painter(stop_at=20)), 8, tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            open_artwork(made(Painter(stop_at=20)), 8, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     painter = Painter()
     open_artwork(made(painter), 8, tmp_path)

@@ -17,7 +17,7 @@ def encoded(image, kind, **options):
     return file.getvalue()
 
 
-def palette(transparent=False):
+def palette(*, transparent=False):
     image = PIL.Image.new('P', (4, 4), 1)
     image.putpalette([0, 0, 0, 40, 90, 160])
     return encoded(image, 'PNG', **({'transparency': 1} if transparent else {}))

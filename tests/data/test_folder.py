@@ -1,0 +1,216 @@
+import numpy as np
+import PIL.Image
+import pytest
+
+from gan_transfer.data import check, open_dataset
+from gan_transfer.data.check import find_unreadable
+
+
+def write(path, colour=(200, 100, 50)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new('RGB', (6, 4), colour).save(path)
+
+
+def afhq(root, test='test', count=5):
+    for label, domain in enumerate(('cat', 'dog', 'wild')):
+        for index in range(count):
+            write(root / 'train' / domain / f'{index}.png', (label, index, 0))
+            if index < 2:
+                write(root / test / domain / f'{index}.jpg')
+
+
+def cyclegan(root):
+    for label, domain in enumerate('AB'):
+        for index in range(4):
+            write(root / f'train{domain}' / f'{index}.png', (label, index, 0))
+        write(root / f'test{domain}' / '0.png', (label, 100, 0))
+
+
+@pytest.fixture
+def opened(config, tmp_path):
+    def open_with(**changes):
+        config.data.update({'source': 'folder', 'path': str(tmp_path / 'root'), **changes})
+        return open_dataset(config)
+
+    return open_with
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / 'root'
+
+
+@pytest.mark.parametrize('test', ['test', 'val'])
+def test_layout_of_a_folder_per_domain(opened, root, test):
+    afhq(root, test)
+    dataset = opened()
+    assert dataset.domains == ('cat', 'dog', 'wild')
+    assert [len(dataset.train[name]) for name in dataset.domains] == [5, 5, 5]
+    assert [len(dataset.test[name]) for name in dataset.domains] == [2, 2, 2]
+    example = dataset.train['dog'][3]
+    assert example.key == 'train/dog/3.png'
+    np.testing.assert_array_equal(example.image, np.broadcast_to((1, 3, 0), (4, 6, 3)))
+    assert dataset.test['cat'][0].key == f'{test}/cat/0.jpg'
+    assert not dataset.paired_test
+
+
+def test_layout_with_letters(opened, root):
+    cyclegan(root)
+    dataset = opened()
+    assert dataset.domains == ('A', 'B')
+    assert dataset.train['B'].keys == tuple(f'trainB/{index}.png' for index in range(4))
+    assert dataset.test['B'][0].image[0, 0].tolist() == [1, 100, 0]
+
+
+def test_test_folder_goes_before_val(opened, root):
+    afhq(root, 'val')
+    afhq(root, 'test')
+    assert opened().test['dog'].keys[0] == 'test/dog/0.jpg'
+
+
+def test_test_images_may_be_missing(opened, root):
+    write(root / 'trainA' / '0.png')
+    write(root / 'trainB' / '0.png')
+    dataset = opened()
+    assert len(dataset.test['A']) == len(dataset.test['B']) == 0
+
+
+def test_domains_are_chosen_and_ordered(opened, root):
+    afhq(root)
+    dataset = opened(domains=('wild', 'cat'))
+    assert dataset.domains == ('wild', 'cat')
+    assert set(dataset.train) == set(dataset.test) == {'wild', 'cat'}
+
+
+def test_all_kinds_of_files_are_found_and_others_left_alone(opened, root):
+    names = ['a.jpg', 'b.JPEG', 'c.png', 'd.webp', 'e.bmp', 'f.tif', 'g.tiff']
+    for name in names:
+        write(root / 'trainA' / name)
+    (root / 'trainA' / 'notes.txt').write_text('x')
+    (root / 'trainA' / '.hidden.png').write_text('x')
+    write(root / 'trainA' / 'deeper' / 'x.png')
+    write(root / 'trainB' / 'a.png')
+    dataset = opened()
+    assert dataset.train['A'].keys == tuple(f'trainA/{name}' for name in names)
+    assert len([example.image for example in dataset.train['A']]) == 7
+
+
+def test_background_is_that_of_the_config(opened, root):
+    for domain in 'AB':
+        (root / f'train{domain}').mkdir(parents=True)
+        PIL.Image.new('RGBA', (4, 4), (9, 9, 9, 0)).save(root / f'train{domain}' / '0.png')
+    assert opened(background=(1, 2, 3)).train['A'][0].image[0, 0].tolist() == [1, 2, 3]
+
+
+class TestErrors:
+    def fails(self, opened, text, **changes):
+        with pytest.raises(ValueError, match=text) as info:
+            opened(**changes)
+        assert '\n' not in str(info.value)
+        return str(info.value)
+
+    def test_no_path(self, opened):
+        self.fails(opened, 'needs data.path', path='')
+
+    def test_missing_root(self, opened, root):
+        self.fails(opened, f'data.path={str(root)!r} is no folder')
+
+    def test_root_of_something_else(self, opened, root):
+        write(root / 'cats' / '0.png')
+        self.fails(opened, r'has no train/<domain>/ .* trainA trainB .*; there is: cats/$')
+
+    def test_empty_root(self, opened, root):
+        root.mkdir()
+        self.fails(opened, 'there is: nothing')
+
+    def test_empty_domain_says_what_is_there(self, opened, root):
+        afhq(root)
+        (root / 'train' / 'fox').mkdir()
+        (root / 'train' / 'fox' / 'fox.svg').write_text('x')
+        self.fails(opened, r'no images \(.jpg .*\) in .*train/fox .*; there is: fox.svg')
+
+    def test_unknown_domain(self, opened, root):
+        afhq(root)
+        self.fails(opened, "has no domain 'cow'; it has: cat, dog, wild", domains=('cat', 'cow'))
+
+    def test_too_many_unreadable(self, opened, root):
+        afhq(root, count=20)
+        for index in range(12):
+            (root / 'train' / 'cat' / f'{index}.png').write_bytes(b'broken')
+        message = self.fails(opened, '12 of 66 images cannot be read, more than data.max_corrupt_share=0.01')
+        assert 'train/cat/0.png' in message
+        assert message.count('.png') == 10
+        assert message.endswith('and 2 more')
+
+
+def test_few_unreadable_are_replaced_counted_and_named(opened, root):
+    afhq(root)
+    data = (root / 'train' / 'cat' / '0.png').read_bytes()
+    (root / 'train' / 'cat' / '1.png').write_bytes(data[: len(data) // 2])
+    (root / 'test' / 'dog' / '1.jpg').write_bytes(b'')
+    dataset = opened(max_corrupt_share=0.1)
+    assert dataset.faults.names == ('test/dog/1.jpg', 'train/cat/1.png')
+    assert [example.key for example in dataset.train['cat']] == [
+        f'train/cat/{index}.png' for index in (0, 2, 2, 3, 4)
+    ]
+    assert dataset.test['dog'][1].key == 'test/dog/0.jpg'
+    assert dataset.faults.count == 2
+
+
+def test_share_is_a_limit_not_a_bound(opened, root):
+    afhq(root)
+    (root / 'train' / 'cat' / '1.png').write_bytes(b'')
+    opened(max_corrupt_share=1 / 21)
+    with pytest.raises(ValueError, match='1 of 21'):
+        opened(max_corrupt_share=0.9 / 21)
+
+
+def test_an_image_that_breaks_later_does_not_end_the_run(opened, root):
+    afhq(root)
+    dataset = opened()
+    (root / 'train' / 'cat' / '1.png').write_bytes(b'')
+    (root / 'train' / 'cat' / '2.png').unlink()
+    assert dataset.train['cat'][1].key == 'train/cat/3.png'
+    assert dataset.faults.names == ('train/cat/1.png', 'train/cat/2.png')
+
+
+class TestCheck:
+    @pytest.fixture
+    def read(self, monkeypatch):
+        """Returns the names of the files that the check decodes."""
+        read, original = [], check.read_image
+
+        def noted(path):
+            read.append(path.name)
+            return original(path)
+
+        monkeypatch.setattr(check, 'read_image', noted)
+        return read
+
+    def test_only_what_changed_is_decoded_again(self, read, tmp_path):
+        root, cache = tmp_path / 'root', tmp_path / 'cache'
+        names = [f'{index}.png' for index in range(6)]
+        for name in names:
+            write(root / name)
+        (root / '2.png').write_bytes(b'broken')
+        for _ in range(2):
+            assert list(find_unreadable(root, names, cache, 2)) == ['2.png']
+            assert sorted(read) == names
+        write(root / '2.png')
+        (root / '4.png').write_bytes(b'broken too')
+        assert list(find_unreadable(root, names, cache, 2)) == ['4.png']
+        assert sorted(read[6:]) == ['2.png', '4.png']
+
+    def test_a_broken_record_is_made_anew(self, read, tmp_path):
+        write(tmp_path / 'a.png')
+        find_unreadable(tmp_path, ['a.png'], tmp_path / 'cache', 1)
+        (record,) = (tmp_path / 'cache').iterdir()
+        record.write_text('{"a.png": [1')
+        assert find_unreadable(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
+        assert read == ['a.png', 'a.png']
+
+    def test_folders_have_records_of_their_own(self, read, tmp_path):
+        for name in ('one', 'two'):
+            write(tmp_path / name / 'a.png')
+            find_unreadable(tmp_path / name, ['a.png'], tmp_path / 'cache', 1)
+        assert len(read) == 2

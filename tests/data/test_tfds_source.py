@@ -1,0 +1,273 @@
+import importlib.util
+import io
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow_datasets as tfds
+
+from gan_transfer import data
+from gan_transfer.data import tfds_source
+
+COLOURS = {'cat': 10, 'dog': 20, 'fox': 30}
+
+
+def png(*values):
+    mode = {1: 'L', 3: 'RGB', 4: 'RGBA'}[len(values)]
+    file = io.BytesIO()
+    PIL.Image.new(mode, (5, 7), values if len(values) > 1 else values[0]).save(file, 'PNG')
+    file.seek(0)
+    return file
+
+
+def png_of(pixels):
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, 'PNG')
+    return file.getvalue()
+
+
+class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder of real records. An image's pixels are its label's colour and its number."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    SPLITS = MappingProxyType({'train': 20, 'test': 4})
+    LABELS = tuple(COLOURS)
+    CHANNELS = 3
+    secret_test = False
+
+    def _info(self):
+        features = {'image': tfds.features.Image(shape=(None, None, self.CHANNELS), encoding_format='png')}
+        if self.LABELS:
+            features['label'] = tfds.features.ClassLabel(names=self.LABELS)
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), license='made here'
+        )
+
+    def _split_generators(self, dl_manager):
+        return {name: self._generate_examples(name, count) for name, count in self.SPLITS.items()}
+
+    def _generate_examples(self, split, count):
+        for index in range(count):
+            name = self.LABELS[index % len(self.LABELS)] if self.LABELS else 'cat'
+            values = (COLOURS[name], index, split.startswith('train'), 0)[: self.CHANNELS]
+            row = {'image': png(*values)}
+            if self.LABELS:
+                row['label'] = -1 if self.secret_test and split == 'test' else name
+            yield f'{split}{index}', row
+
+
+class Letters(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'trainA': 5, 'trainB': 6, 'testA': 2, 'testB': 3})
+
+
+class Plain(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'train': 50})
+
+
+class Secret(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'train': 20, 'test': 4, 'validation': 6})
+    secret_test = True
+
+
+class Transparent(Made, skip_registration=True):
+    CHANNELS = 4
+
+
+class Grey(Made, skip_registration=True):
+    CHANNELS = 1
+
+
+class Unlabelled(Made, skip_registration=True):
+    LABELS = ()
+
+
+class Odd(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'all_of_it': 5})
+
+
+class NeedsTensorFlow(Made, skip_registration=True):
+    def _split_generators(self, dl_manager):
+        raise ImportError("Failed importing tensorflow: No module named 'tensorflow'")
+
+
+@pytest.fixture
+def opened(config, monkeypatch):
+    """Opens a builder class as if TFDS knew it; prepares it before, unless told not to."""
+
+    def open_with(kind, *, prepare=True, **changes):
+        monkeypatch.setattr(tfds_source.tfds, 'builder', lambda name, data_dir: kind(data_dir=data_dir))
+        config.data.update({'source': f'tfds:{kind.name}', **changes})
+        if prepare:
+            tfds_source.prepare_tfds(config.data.source, Path(config.data.cache) / 'tfds')
+        return data.open_dataset(config)
+
+    return open_with
+
+
+def values(images):
+    return [tuple(int(value) for value in example.image[0, 0]) for example in images]
+
+
+def test_domains_are_the_labels(opened):
+    dataset = opened(Made)
+    assert dataset.name == 'tfds:made'
+    assert dataset.domains == ('cat', 'dog', 'fox')
+    assert [len(dataset.train[name]) for name in dataset.domains] == [7, 7, 6]
+    assert [len(dataset.test[name]) for name in dataset.domains] == [2, 1, 1]
+    for label, name in enumerate(dataset.domains):
+        expected = {(COLOURS[name], index, 1) for index in range(label, 20, 3)}
+        assert set(values(dataset.train[name])) == expected
+        assert dataset.train[name][0].image.shape == (7, 5, 3)
+    assert dataset.licence == 'made here'
+    assert not dataset.paired_test
+
+
+def test_domains_are_chosen_and_ordered(opened):
+    dataset = opened(Made, domains=('fox', 'cat'))
+    assert dataset.domains == ('fox', 'cat')
+    assert {value[0] for value in values(dataset.train['fox'])} == {30}
+    assert {value[0] for value in values(dataset.test['cat'])} == {10}
+
+
+def test_splits_with_letters_are_domains(opened):
+    dataset = opened(Letters)
+    assert dataset.domains == ('A', 'B')
+    counts = [(len(dataset.train[name]), len(dataset.test[name])) for name in dataset.domains]
+    assert counts == [(5, 2), (6, 3)]
+    assert {value[2] for value in values(dataset.train['B'])} == {1}
+    assert {value[2] for value in values(dataset.test['B'])} == {0}
+
+
+def test_without_a_test_split_a_tenth_is_held_out(opened):
+    dataset = opened(Plain)
+    train = {value for name in dataset.domains for value in values(dataset.train[name])}
+    test = {value for name in dataset.domains for value in values(dataset.test[name])}
+    assert (len(train), len(test), len(train | test)) == (45, 5, 50)
+
+
+def test_a_test_split_with_secret_labels_is_passed_over(opened):
+    dataset = opened(Secret)
+    assert sum(len(dataset.test[name]) for name in dataset.domains) == 6
+    assert dataset.test['cat'].keys[0].startswith('validation/')
+
+
+def test_transparent_and_grey_images_become_rgb(opened):
+    assert opened(Transparent, background=(7, 8, 9)).train['cat'][0].image[0, 0].tolist() == [7, 8, 9]
+    assert opened(Grey).train['dog'][0].image[0, 0].tolist() == [20, 20, 20]
+
+
+def test_batches(opened, config):
+    dataset = opened(Made, domains=('cat', 'dog'))
+    iterator = data.make_pipeline(dataset, config, ('source', 'target'), 'two_domains')
+    batch = next(iterator)
+    iterator.close()
+    assert set(batch['source'][:, 0, 0, 0].tolist()) == {10}
+    assert set(batch['target'][:, 0, 0, 0].tolist()) == {20}
+
+
+class TestErrors:
+    def fails(self, text, call, *args, **options):
+        with pytest.raises(ValueError, match=text) as info:
+            call(*args, **options)
+        assert '\n' not in str(info.value)
+
+    def test_not_prepared(self, opened):
+        self.fails(
+            'tfds:made is not prepared in .*: run with --mode=prepare first', opened, Made, prepare=False
+        )
+
+    def test_unknown_domain(self, opened):
+        self.fails("no domain 'cow'; it has: cat, dog, fox", opened, Made, domains=('cow', 'cat'))
+
+    def test_no_labels(self, opened):
+        self.fails('no ClassLabel feature; it has image', opened, Unlabelled)
+
+    def test_no_training_split(self, opened):
+        self.fails("neither a split 'train' nor trainA and trainB; it has all_of_it", opened, Odd)
+
+    def test_preparing_needs_tensorflow(self, opened):
+        self.fails('needs TensorFlow .*pip install tensorflow-cpu', opened, NeedsTensorFlow)
+
+    @pytest.mark.parametrize(
+        ('name', 'text'),
+        [
+            ('no_such_set', "TFDS has no builder 'no_such_set'"),
+            ('cycle_gan/no_such', "no config 'no_such'; it has .*horse2zebra"),
+        ],
+    )
+    def test_unknown_name(self, config, name, text):
+        config.data.source = f'tfds:{name}'
+        self.fails(text, data.open_dataset, config)
+
+    def test_cycle_gan_says_that_preparing_needs_tensorflow(self, config, capsys, monkeypatch):
+        def no_download(self, urls):
+            return {name: Path('/nowhere') for name in urls} if isinstance(urls, dict) else Path('/nowhere')
+
+        monkeypatch.setattr(tfds.download.DownloadManager, 'download_and_extract', no_download)
+        config.data.source = 'tfds:cycle_gan/horse2zebra'
+        if importlib.util.find_spec('tensorflow'):
+            pytest.skip('TensorFlow is installed')
+        self.fails('needs TensorFlow', data.prepare, config)
+
+
+def test_prepare_prints_what_there_is(config, capsys, monkeypatch):
+    monkeypatch.setattr(tfds_source.tfds, 'builder', lambda name, data_dir: Made(data_dir=data_dir))
+    config.data.source = 'tfds:made'
+    data.prepare(config)
+    printed = capsys.readouterr().out
+    assert 'cat: 7 training images, 2 test images' in printed
+    assert 'licence: made here' in printed
+
+
+@pytest.fixture
+def mocked(tmp_path, monkeypatch):
+    """TFDS makes up the images of any builder, given its splits: nothing is downloaded."""
+    # It would encode them with TensorFlow.
+    encoder = tfds.core.features.image_feature._ImageEncoder
+    monkeypatch.setattr(encoder, '_encode_image', lambda self, pixels: png_of(pixels))
+
+    def write(name, splits):
+        builder = tfds.builder(name, data_dir=tmp_path, file_format='array_record')
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=builder.data_path, dataset_name=builder.name, filetype_suffix='array_record'
+        )
+        infos = [
+            tfds.core.SplitInfo(
+                name=split, shard_lengths=[12], num_bytes=0, filename_template=template.replace(split=split)
+            )
+            for split in splits
+        ]
+        builder.info.set_splits(tfds.core.splits.SplitDict(infos))
+        builder.data_path.mkdir(parents=True)
+        builder.info.write_to_directory(builder.data_path)
+        return tfds.testing.mock_data(num_examples=12, data_dir=str(tmp_path))
+
+    return write
+
+
+def test_mock_data_of_cycle_gan(config, mocked):
+    config.data.source, config.image_size = 'tfds:cycle_gan/horse2zebra', 16
+    with mocked('cycle_gan/horse2zebra', ('trainA', 'trainB', 'testA', 'testB')):
+        dataset = data.open_dataset(config)
+        assert dataset.domains == ('A', 'B')
+        assert len(dataset.train['A']) == 12
+        assert dataset.train['A'][0].image.dtype == np.uint8
+        iterator = data.make_pipeline(dataset, config, ('source', 'target'), 'two_domains')
+        batch = next(iterator)
+        iterator.close()
+    assert batch['source'].shape == (8, 16, 16, 3)
+    assert batch['source'].std() > 1
+
+
+def test_mock_data_with_labels(config, mocked):
+    config.data.source = 'tfds:mnist'
+    with mocked('mnist', ('train', 'test')):
+        rows = tfds.data_source('mnist', split='train', decoders={'image': tfds.decode.SkipDecoding()})
+        labels = [int(rows[index]['label']) for index in range(12)]
+        config.data.domains = tuple(str(label) for label in sorted(set(labels))[:2])
+        dataset = data.open_dataset(config)
+        for name in dataset.domains:
+            assert len(dataset.train[name]) == labels.count(int(name))
+            assert dataset.train[name][0].image.shape == (28, 28, 3)

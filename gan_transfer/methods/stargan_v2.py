@@ -54,6 +54,8 @@ class StarGanV2(Method):
       max_width: no layer is wider.
       downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
+      residual: the generator adds its output to the source, and starts as the identity. Where styles keep shapes in
+        place, short runs learn far faster so; the original has no such connection.
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
       discriminator_blocks: 0 judges an image as a whole, as the original does; otherwise so many blocks, and a
         logit for each patch, from which small data and short runs learn texture faster.
@@ -74,6 +76,7 @@ class StarGanV2(Method):
     max_width: int = 512
     downsamplings: int = 0
     bottleneck_blocks: int = 2
+    residual: bool = False
     style_encoder_width: int = 0
     discriminator_blocks: int = 0
 
@@ -131,7 +134,10 @@ class StarGanV2(Method):
             'rematerialize': settings.rematerialize,
         }
         generator = stargan_v2.Generator(
-            downsamplings=self._downsamplings(size), bottleneck_blocks=self.bottleneck_blocks, **trunk
+            downsamplings=self._downsamplings(size),
+            bottleneck_blocks=self.bottleneck_blocks,
+            residual=self.residual,
+            **trunk,
         )
         encoder = stargan_v2.StyleEncoder(
             domains=settings.domains,

@@ -78,12 +78,14 @@ class Generator(nn.Module):
 
     Attributes:
       width: channels at full size; doubled at each of the `downsamplings`, never more than `max_width`.
+      residual: add the output to the source; the untrained generator then is the identity.
     """
 
     width: int
     downsamplings: int
     max_width: int = 512
     bottleneck_blocks: int = 2
+    residual: bool = False
     dtype: Any = jnp.float32
     rematerialize: bool = False
 
@@ -107,8 +109,9 @@ class Generator(nn.Module):
             )
             features[f'decode_{i}'] = x
         x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
-        x = Convolution(3, 1, dtype=self.dtype, name='to_rgb')(x)
-        return x.astype(jnp.float32), features
+        initializer = nn.initializers.zeros_init() if self.residual else layers.he_normal
+        x = Convolution(3, 1, initializer=initializer, dtype=self.dtype, name='to_rgb')(x).astype(jnp.float32)
+        return images + x if self.residual else x, features
 
 
 class MappingNetwork(nn.Module):

@@ -158,7 +158,6 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     Raises:
       UserError: with the key, the value and the choices.
     """
-    _validate_method(config)
     _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
     _one_of(config, 'data.augmentation', AUGMENTATIONS)
     _one_of(config, 'optimizer.schedule', SCHEDULES)
@@ -175,6 +174,7 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     _validate_data(config.data)
     if config.image_size % 4:
         raise UserError(f'image_size is {config.image_size}; it must be a multiple of 4')
+    _validate_method(config)
     parts = num_devices * config.accumulation
     if config.batch_size % parts:
         near = max(config.batch_size // parts, 1) * parts
@@ -194,8 +194,10 @@ def _validate_method(config: ConfigDict) -> None:
         if key not in known:
             raise UserError(f'{name} has no field {key!r}{_choices(key, known)}')
     with from_user():
-        networks = METHODS[name](**fields).phases()
-    names = sorted({network for phase in networks for network in phase.networks})
+        method = METHODS[name](**fields)
+        # How many domains the data has is seen later, where the config leaves it open.
+        method.check(config.image_size, len(config.data.domains) or 2)
+    names = sorted({network for phase in method.phases() for network in phase.networks})
     for network, values in config.optimizer.networks.items():
         if network not in names:
             raise UserError(f'optimizer.networks names {network!r}{_choices(network, names)}')

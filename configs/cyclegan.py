@@ -1,7 +1,8 @@
-"""CycleGAN on the built-in emoji, or, with `--config.data...`, on data of your own.
+"""CycleGAN (https://arxiv.org/abs/1703.10593) on two folders of your own, or on two of the built-in domains.
 
-    python launch.py --config=configs/cyclegan.py:size=128 --workdir=runs/cyclegan \
+    python launch.py --config=configs/cyclegan.py:size=128 --workdir=runs/mine \
         --config.data.source=folder --config.data.path=DATA
+    python launch.py --config=configs/cyclegan.py --workdir=runs/cyclegan --config.data.domains=twemoji,openmoji
 
 Arguments: `size` in px, `tiny` for networks that only show that everything runs.
 """
@@ -21,7 +22,6 @@ def get_config(argument=''):
     config.image_size = arguments.size
     config.batch_size = 4
     config.train_images = 200_000
-    config.data.domains = ('twemoji', 'openmoji')
     config.optimizer.schedule = 'linear'
     config.optimizer.decay_start_images = config.train_images // 2
     return config

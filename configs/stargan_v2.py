@@ -1,7 +1,8 @@
-"""StarGAN v2 on the built-in emoji, or, with `--config.data...`, on data of your own.
+"""StarGAN v2 (https://arxiv.org/abs/1912.01865) on folders of your own, one per domain, or on the built-in emoji.
 
-    python launch.py --config=configs/stargan_v2.py:size=128,width=32 --workdir=runs/stargan_v2 \
+    python launch.py --config=configs/stargan_v2.py:size=128 --workdir=runs/mine \
         --config.data.source=folder --config.data.path=DATA
+    python launch.py --config=configs/stargan_v2.py --workdir=runs/stargan_v2
 
 Arguments: `size` in px (a power of two), `width` in channels at full size, `tiny` for networks that only show that
 everything runs.

@@ -79,12 +79,12 @@ class _Loop:
         self.checkpoints, self.report, self.started = checkpoints, report, started
         self.sample = _make_sampler(config, dataset, experiment)
         self.seconds_before = 0.0  # of earlier starts of this run
-        self.cached = _cached_programs()
 
     def run(self, first: int, total: int) -> int:
         """Takes the steps after `first` up to `total`; returns the exit status."""
         config, batch_size = self.config, self.config.batch_size
         state = self._first_state(first)
+        cached = _cached_programs()
         key = jax.random.key(config.seed)
         with from_user():
             pipeline = _make_pipeline(config, self.dataset, self.experiment, first)
@@ -100,7 +100,7 @@ class _Loop:
                 state, scalars = self.experiment.train_step(state, batch, key)
                 self.report.advance(step * batch_size)
                 if step == first + 1:
-                    self._first_step_done(scalars)
+                    self._first_step_done(scalars, cached)
                     mark, mark_step = time.monotonic(), step
                 if self._due(step, total, config.log_every_images):
                     self._log(writer, state, scalars, step, mark, mark_step)
@@ -142,9 +142,9 @@ class _Loop:
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.started
 
-    def _first_step_done(self, scalars: dict[str, jax.Array]) -> None:
+    def _first_step_done(self, scalars: dict[str, jax.Array], cached: int) -> None:
         jax.block_until_ready(scalars)
-        new = _cached_programs() - self.cached
+        new = _cached_programs() - cached
         cache = (
             'off'
             if not jax.config.jax_compilation_cache_dir

@@ -1,0 +1,86 @@
+"""Runs `launch.py` as a user does, and makes small data for it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+
+ROOT = pathlib.Path(__file__).parents[1]
+TINY_CYCLEGAN = (
+    '--config=configs/cyclegan.py:size=32,tiny',
+    '--config.method.generator_blocks=1',
+    '--config.method.discriminator_depth=2',
+    '--config.method.pool_size=8',
+    '--config.average_decay=0.9',
+    '--config.optimizer.schedule=constant',
+    '--config.batch_size=4',
+    '--config.sample_rows=4',
+    '--config.log_every_images=8',
+    '--config.sample_every_images=32',
+    '--config.checkpoint_every_images=16',
+)
+
+
+def environment() -> dict[str, str]:
+    """Two devices, so that every run is one over several."""
+    flags = '--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=2'
+    return {**os.environ, 'XLA_FLAGS': flags, 'COLUMNS': '160'}
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    """Starts launch.py."""
+    return subprocess.Popen(
+        [sys.executable, 'launch.py', *arguments],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def launch(*arguments: str, status: int = 0) -> subprocess.CompletedProcess:
+    """Runs launch.py to its end, which must be with `status`."""
+    process = start(*arguments)
+    try:
+        out, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == status, f'exit status {process.returncode}\n{out}\n{err}'
+    return subprocess.CompletedProcess(arguments, status, out, err)
+
+
+def error_line(*arguments: str, status: int = 2) -> str:
+    """Runs launch.py, which must fail with one line, and returns it."""
+    lines = launch(*arguments, status=status).stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith('error: ')
+    return lines[0]
+
+
+def picture(seed: int, height: int = 40, width: int = 40, *, dark: bool = False) -> np.ndarray:
+    """Returns a coloured rectangle on white, or on black."""
+    generator = np.random.default_rng(seed)
+    image = np.full((height, width, 3), 0 if dark else 255, np.uint8)
+    y, x = generator.integers(4, 16, 2)
+    image[y : y + height // 3, x : x + width // 3] = generator.integers(0, 255, 3)
+    return image
+
+
+def write(path: pathlib.Path, image: np.ndarray) -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(image).save(path)
+    return path
+
+
+def folder_data(path: pathlib.Path, train: int = 9, test: int = 3) -> pathlib.Path:
+    """Makes `train` and `test` images of the domains `day` and `night`."""
+    for split, count in (('train', train), ('test', test)):
+        for label, domain in enumerate(('day', 'night')):
+            for i in range(count):
+                image = picture(100 * label + i + 1000 * (split == 'test'), dark=bool(label))
+                write(path / split / domain / f'{i}.png', image)
+    return path

@@ -1,0 +1,27 @@
+"""Settings that must stand before JAX is imported, for the tests and for every process that they start."""
+
+import getpass
+import os
+import pathlib
+import tempfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Outside the repository, kept between runs: compiled programs and prepared artwork.
+CACHE = pathlib.Path(
+    os.environ.get('GAN_TRANSFER_TEST_CACHE')
+    or pathlib.Path(tempfile.gettempdir(), f'gan_transfer_tests_{getpass.getuser()}')
+)
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=4'
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE / 'xla'))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.3')
+os.environ.setdefault('GAN_TRANSFER_CACHE', str(CACHE))
+
+
+@pytest.fixture(scope='session')
+def root() -> pathlib.Path:
+    """The repository."""
+    return ROOT

@@ -1,0 +1,62 @@
+"""Mistakes on the command line: one line that names the choices, exit status 2."""
+
+import pytest
+
+from tests import command
+
+CYCLEGAN, STARGAN_V2 = (
+    '--config=configs/cyclegan.py:size=32,tiny',
+    '--config=configs/stargan_v2.py:size=32,tiny',
+)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'parts'),
+    [
+        ((CYCLEGAN, '--config.bach_size=4'), ('config.batch_size?', 'train_images')),
+        ((CYCLEGAN, '--config.data.flp=1'), ('config.data.flip?', 'augmentation')),
+        ((CYCLEGAN, '--config.method.passes=1'), ('--config.method.passes', 'cycle_weight')),
+        ((CYCLEGAN, '--config.batch_size=2.5'), ('batch_size=2.5', 'int')),
+        (('--config=configs/cyclegan.py:siz=32',), ("'siz'", "'size'", 'tiny')),
+        (('--config=configs/nothing.py',), ("'configs/nothing.py'", 'configs/cyclegan.py')),
+        ((CYCLEGAN, '--mode=tran'), ('train|evaluate|translate|prepare',)),
+        ((CYCLEGAN, '--workdr=x'), ('workdr', 'workdir')),
+        (('--config.batch_size=4', CYCLEGAN), ('--config.batch_size', 'before a value for --config')),
+        ((CYCLEGAN,), ('--workdir',)),
+        ((CYCLEGAN, 'stray', '--workdir=x'), ("'stray'",)),
+        ((CYCLEGAN, '--workdir=x', '--source=a.png'), ('--source', '--mode=translate')),
+        (
+            (CYCLEGAN, '--workdir=x', '--config.batch_size=3'),
+            ('batch_size is 3', '2 device', 'multiple of 2'),
+        ),
+        ((STARGAN_V2, '--workdir=x', '--config.image_size=36'), ('image_size is 36', 'powers of two')),
+        ((CYCLEGAN, '--workdir=x', '--config.data.domains=twemoji'), ('2 domains', '1')),
+        (
+            (CYCLEGAN, '--workdir=x', '--config.data.source=folder', '--config.data.path=no/such'),
+            ('no/such',),
+        ),
+        (('--mode=evaluate', '--workdir=no/such'), ('no/such', 'config.json')),
+        (('--mode=translate', '--workdir=x', '--source=a.png'), ('--output',)),
+    ],
+    ids=lambda value: ' '.join(value)[-40:] if isinstance(value, tuple) else None,
+)
+def test_mistakes_are_one_line(arguments, parts):
+    line = command.error_line(*arguments)
+    for part in parts:
+        assert part in line
+
+
+def test_a_fault_of_a_config_file_keeps_its_traceback(tmp_path):
+    path = tmp_path / 'broken.py'
+    path.write_text(
+        'from configs import common\n\ndef get_config():\n    return common.get_config().no_such_key\n'
+    )
+    result = command.launch(f'--config={path}', '--workdir=x', status=1)
+    assert 'Traceback' in result.stderr
+    assert 'no_such_key' in result.stderr
+
+
+def test_help_names_every_mode_and_flag():
+    out = command.launch('--help', status=1).stdout
+    for word in ('prepare', '--target_domain', '--allow_config_change', '--overwrite'):
+        assert word.lstrip('-') in out

@@ -1,0 +1,56 @@
+"""The writer: one line a step, also after a restart."""
+
+import json
+
+import numpy as np
+import PIL.Image
+
+from gan_transfer.writer import Writer, last_picture
+
+
+def write(workdir, first, steps):
+    writer = Writer(workdir, first)
+    for step in steps:
+        writer.scalars(step, {'images': 4 * step, 'generator/adversarial': np.float32(0.1) * step})
+    writer.close()
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+
+
+def test_steps_behind_the_restored_one_are_dropped(tmp_path):
+    write(tmp_path, 0, range(1, 6))
+    write(tmp_path, 3, range(4, 6))
+    assert [line['step'] for line in lines(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_a_line_cut_short_is_dropped(tmp_path):
+    write(tmp_path, 0, [1, 2])
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text(path.read_text()[:-10])
+    write(tmp_path, 1, [2])
+    assert [line['step'] for line in lines(tmp_path)] == [1, 2]
+
+
+def test_float32_survives_and_what_is_not_finite_is_null(tmp_path):
+    writer = Writer(tmp_path, 0)
+    writer.scalars(1, {'a': np.float32(0.1), 'b': np.float32('nan'), 'c': np.inf})
+    writer.close()
+    (line,) = lines(tmp_path)
+    assert np.float32(line['a']) == np.float32(0.1)
+    assert line['b'] is None
+    assert line['c'] is None
+
+
+def test_pictures_are_named_by_images_seen(tmp_path):
+    writer = Writer(tmp_path, 0)
+    assert last_picture(tmp_path) is None
+    picture = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    path = writer.picture(2, 16, picture)
+    writer.picture(1, 8, picture)
+    writer.close()
+    assert path.endswith('samples/00000016.png')
+    assert last_picture(tmp_path) == path
+    with PIL.Image.open(path) as image:
+        np.testing.assert_array_equal(np.asarray(image), picture)

@@ -48,12 +48,18 @@ def normalize_instances(x: Float[Array, 'b h w c'], epsilon: float = 1e-5) -> Fl
 
 
 class Convolution(nn.Module):
-    """A square convolution with explicit zero padding; parameters `kernel` [kh, kw, in, out] and `bias`."""
+    """A square convolution with explicit zero padding; parameters `kernel` [kh, kw, in, out] and `bias`.
+
+    Attributes:
+      resample: 'average' halves the output by 2x2 means, 'nearest' doubles the input; both want kernel size 3 and
+        padding 1, and are computed as one.
+    """
 
     features: int
     kernel_size: int
     stride: int = 1
     padding: int = 0
+    resample: str = 'none'
     use_bias: bool = True
     initializer: Initializer = he_normal
     dtype: Any = jnp.float32
@@ -61,8 +67,13 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param('kernel', self.initializer, shape).astype(self.dtype)
-        y = convolution.convolve(x.astype(self.dtype), kernel, stride=self.stride, padding=self.padding)
+        kernel, x = self.param('kernel', self.initializer, shape).astype(self.dtype), x.astype(self.dtype)
+        if self.resample == 'average':
+            y = convolution.convolve_3x3_then_average(x, kernel)
+        elif self.resample == 'nearest':
+            y = convolution.upsample_then_convolve_3x3(x, kernel)
+        else:
+            y = convolution.convolve(x, kernel, stride=self.stride, padding=self.padding)
         if self.use_bias:
             y += self.param('bias', nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
         return y

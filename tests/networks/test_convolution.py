@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gan_transfer.networks import convolution, layers
 
@@ -19,16 +20,37 @@ def _dilated(images, kernel):
     )
 
 
-def test_transposed_convolution_equals_the_dilated_form():
-    keys = jax.random.split(jax.random.key(0), 3)
-    images, kernel = jax.random.normal(keys[0], (2, 5, 7, 3)), jax.random.normal(keys[1], (3, 3, 3, 4))
-    weights = jax.random.normal(keys[2], (2, 10, 14, 4))
-    results = []
-    for function in (convolution.transposed_convolve_3x3, _dilated):
-        value, pullback = jax.vjp(function, images, kernel)
-        results.append((value, *pullback(weights)))
-    for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+def _then_average(images, kernel):
+    return layers.average_pool(convolution.convolve(images, kernel, padding=1))
+
+
+def _upsampled(images, kernel):
+    return convolution.convolve(layers.upsample_nearest(images), kernel, padding=1)
+
+
+@pytest.mark.parametrize(
+    ('function', 'plain'),
+    [
+        (convolution.transposed_convolve_3x3, _dilated),
+        (convolution.convolve_3x3_then_average, _then_average),
+        (convolution.upsample_then_convolve_3x3, _upsampled),
+    ],
+)
+def test_rewritten_convolution_equals_the_plain_one(function, plain):
+    images = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+
+    def results(f):
+        value, pullback = jax.vjp(f, images, kernel)
+        weights = jax.random.normal(jax.random.key(2), value.shape)
+        squared = jax.grad(
+            lambda x: jnp.square(jax.grad(lambda z: jnp.tanh(f(z, kernel) / 9).sum())(x)).sum()
+        )
+        second = squared(images)
+        return value, *pullback(weights), second
+
+    for ours, theirs in zip(results(function), results(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_resampling():

@@ -13,7 +13,7 @@ from orbax.checkpoint import checkpoint_managers
 from gan_transfer.errors import UserError
 from gan_transfer.state import GanState, copy
 
-STATE, ABOUT = 'state', 'about'
+STATE, ABOUT, SHAPES = 'state', 'about', 'shapes'
 
 
 class Checkpoints:
@@ -49,10 +49,10 @@ class Checkpoints:
           about: what else to remember, as JSON.
         """
         if step != self.latest():
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)),
+            args = ocp.args.Composite(
+                state=ocp.args.StandardSave(state), about=ocp.args.JsonSave({**about, SHAPES: _shapes(state)})
             )
+            self._manager.save(step, args=args)
 
     def restore(self, step: int, abstract_state: GanState) -> GanState:
         """Returns the state of `step`, with the shapes, types and shardings of `abstract_state`.
@@ -60,14 +60,17 @@ class Checkpoints:
         Raises:
           UserError: where the checkpoint has other networks or other shapes.
         """
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
-        try:
-            restored = self._manager.restore(step, args=args)[STATE]
-        except ValueError as error:
+        wanted = _shapes(abstract_state)
+        there = self.about(step).get(SHAPES, wanted)
+        differing = [name for name in sorted(there | wanted) if there.get(name) != wanted.get(name)]
+        if differing:
+            name = differing[0]
             raise UserError(
-                f'the checkpoint of step {step} has other networks or sizes than the config asks for: '
-                f'{str(error)[:300]}'
-            ) from error
+                f'the checkpoint of step {step} has other networks or sizes than the config asks for: {name} is '
+                f'{there.get(name, "missing")}, not {wanted.get(name, "there")} ({len(differing)} such arrays)'
+            )
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
+        restored = self._manager.restore(step, args=args)[STATE]
         # Restored arrays may share the checkpoint reader's memory; a step donates its state, so take copies.
         shardings = jax.tree.map(lambda x: x.sharding, abstract_state)
         return jax.jit(copy, out_shardings=shardings)(restored)
@@ -87,3 +90,9 @@ class Checkpoints:
     def close(self) -> None:
         if self._manager:
             self._manager.close()
+
+
+def _shapes(state: Any) -> dict[str, list[int]]:
+    """Returns the shape of every array by its path. Orbax tells these only to one who restores, and badly."""
+    paths = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): list(x.shape) for path, x in paths}

@@ -14,7 +14,7 @@ class _Speed(rich.progress.ProgressColumn):
     def render(self, task: rich.progress.Task) -> str:
         speed = task.fields['speed']
         if not speed:
-            return 'compiling'
+            return 'compiling' if speed is None else 'measuring the speed'
         left = max(task.total - task.completed, 0) / speed
         return f'{speed:.1f} images/s, {duration(left)} left'
 
@@ -34,7 +34,7 @@ class Report:
             disable=not self._console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task('', total=total, completed=done, speed=0.0)
+        self._task = self._bar.add_task('', total=total, completed=done, speed=None)
         self._spoken = 0.0
 
     def __enter__(self) -> 'Report':
@@ -51,6 +51,11 @@ class Report:
     def advance(self, images: int) -> None:
         """Moves the bar to so many images seen."""
         self._bar.update(self._task, completed=images)
+
+    def compiled(self, text: str) -> None:
+        """Says that the first step is done."""
+        self._bar.update(self._task, speed=0.0)
+        self.say(text)
 
     def measured(self, images: int, speed: float, terms: str) -> None:
         """Takes a measured speed in images/s; where there is no bar, says it, at most every ten seconds."""

@@ -109,8 +109,8 @@ class _Loop:
                 sample = self._due(step, total, config.sample_every_images) and not interrupted
                 save = self._due(step, total, config.checkpoint_every_images) or interrupted
                 if sample or save:
+                    self._stop_at_fault(state, scalars)  # waits for the steps under way
                     paused = time.monotonic()
-                    self._stop_at_fault(state, scalars)
                     if sample:
                         writer.picture(step, step * batch_size, self.sample(state))
                     if save:
@@ -152,7 +152,7 @@ class _Loop:
             if new
             else 'warm'
         )
-        self.report.say(
+        self.report.compiled(
             f'first step after {time.monotonic() - self.started:.1f} s (compilation cache: {cache})'
         )
 

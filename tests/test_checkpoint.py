@@ -58,7 +58,7 @@ def test_restores_the_same_bits_and_keeps_the_newest(tmp_path, mesh):
     assert checkpoints.latest() == 3
     assert sorted(path.name for path in (tmp_path / 'checkpoints').iterdir()) == ['2', '3']
     assert_same(checkpoints.restore(3, abstract(states[3])), states[3])
-    assert checkpoints.about(3) == {'images': 12}
+    assert checkpoints.about(3)['images'] == 12
     checkpoints.close()
 
 
@@ -88,7 +88,7 @@ def test_restores_onto_another_number_of_devices(tmp_path, mesh):
 def test_other_shapes_are_refused(tmp_path, mesh):
     save(tmp_path, {1: make_state(mesh, 1)}, keep=1).close()
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(UserError, match='step 1 has other networks or sizes'):
+    with pytest.raises(UserError, match=r'generator/params/generator/layer/kernel is \[3, 5\], not \[4, 5\]'):
         checkpoints.restore(1, abstract(make_state(mesh, 1, width=4)))
     checkpoints.close()
 

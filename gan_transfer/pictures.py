@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 GAP = 2  # px of white between images
+SHOWN_SIZE = 96  # px, about: smaller images are magnified, for the eye
 
 Translate = Callable[[dict[str, np.ndarray]], np.ndarray]  # a batch of test images -> uint8 [b, h, w, 3]
 
@@ -108,6 +109,12 @@ def lay_out(rows: list[list[np.ndarray | None]]) -> np.ndarray:
                 y, x = i * (height + GAP), j * (width + GAP)
                 picture[y : y + height, x : x + width] = image
     return picture
+
+
+def magnify(picture: np.ndarray, image_size: int) -> np.ndarray:
+    """Returns the grid with every pixel repeated so often that its images are about `SHOWN_SIZE` px wide."""
+    factor = max(round(SHOWN_SIZE / image_size), 1)
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _only(batch: dict[str, np.ndarray], fields: tuple[str, ...]) -> dict[str, np.ndarray]:

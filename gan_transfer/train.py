@@ -223,7 +223,12 @@ def _make_sampler(config: Any, dataset: Any, experiment: Experiment) -> Callable
     translator = Translator(
         experiment, min(config.evaluate_batch_size, len(samples.batch['source'])), config.seed
     )
-    return lambda state: pictures.draw(samples, lambda batch: translator(state.translate_params, batch))
+
+    def sample(state: GanState) -> np.ndarray:
+        picture = pictures.draw(samples, lambda batch: translator(state.translate_params, batch))
+        return pictures.magnify(picture, config.image_size)
+
+    return sample
 
 
 def _make_pipeline(config: Any, dataset: Any, experiment: Experiment, start_step: int) -> Any:

@@ -91,3 +91,12 @@ def test_training_images_stand_in_for_missing_test_images(dataset, config):
     dataset.test, dataset.paired_test = {'a': [], 'b': Images(1, 2)}, False
     samples = choose(dataset, ('source', 'target'), config)
     assert len(samples.sources) == 4
+
+
+def test_small_images_are_magnified_and_large_ones_left():
+    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    large = pictures.magnify(picture, 32)
+    assert large.shape == (6, 9, 3)
+    np.testing.assert_array_equal(large[::3, ::3], picture)
+    np.testing.assert_array_equal(large[2::3, 2::3], picture)
+    np.testing.assert_array_equal(pictures.magnify(picture, 256), picture)

@@ -1,0 +1,17 @@
+"""Every method has what a method needs beside its code: a config, a reference case, a row in the README."""
+
+import pathlib
+
+import pytest
+
+from gan_transfer.methods import METHODS
+from tests.reference import cases
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_method_is_complete(name):
+    assert (ROOT / 'configs' / f'{name}.py').exists()
+    assert cases.load(f'{name}_training').arrays['losses'].size
+    assert f'`{name}.py' in (ROOT / 'README.md').read_text()

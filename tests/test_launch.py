@@ -60,3 +60,27 @@ def test_help_names_every_mode_and_flag():
     out = command.launch('--help', status=1).stdout
     for word in ('prepare', '--target_domain', '--allow_config_change', '--overwrite'):
         assert word.lstrip('-') in out
+
+
+SMALL = {
+    'cyclegan_horse2zebra': ('generator_width=4', 'generator_blocks=1', 'discriminator_width=4'),
+    'stargan_v2_afhq': ('width=4', 'max_width=8', 'mapping_width=8', 'downsamplings=1'),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SMALL)
+def test_a_paper_s_config_takes_two_steps_on_made_data(name, tmp_path):
+    data = command.folder_data(tmp_path / 'data')
+    out = command.launch(
+        f'--config=configs/{name}.py',
+        *(f'--config.method.{change}' for change in SMALL[name]),
+        '--config.image_size=32',
+        '--config.batch_size=2',
+        '--config.train_images=4',
+        '--config.data.source=folder',
+        f'--config.data.path={data}',
+        f'--workdir={tmp_path / "run"}',
+    ).stdout
+    assert '2 steps of 2 images' in out
+    assert (tmp_path / 'run' / 'samples' / '00000004.png').exists()

@@ -5,18 +5,20 @@ With batch 1 that is the original's pool of 50; with a larger batch the images k
 see another one's images.
 """
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 
 @flax.struct.dataclass
 class ImagePool:
     """`images` of every place of the batch, and how many of each are filled."""
 
-    images: Float[Array, 'b size h w c']
-    count: Int[Array, 'b']
+    images: Any  # float32 [b, size, h, w, c], or in its place a shape or a sharding
+    count: Any  # int32 [b]
 
 
 def create(size: int, batch: int, image_shape: tuple[int, int, int]) -> ImagePool:

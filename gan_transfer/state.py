@@ -5,7 +5,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 
 Params = Any  # a tree of float32 arrays
 SIDES = ('generator', 'discriminator')
@@ -23,8 +23,8 @@ class SideState:
 class Fault:
     """The first non-finite number: at which step, and which term, as an index into the sorted names; -1: none yet."""
 
-    step: Int[Array, '']
-    term: Int[Array, '']
+    step: Any  # int32 []
+    term: Any  # int32 []
 
 
 @flax.struct.dataclass
@@ -40,7 +40,7 @@ class GanState:
       fault: the first non-finite number.
     """
 
-    step: Int[Array, '']
+    step: Any  # int32 []; in an abstract state a shape, in place of any array a sharding
     generator: SideState
     discriminator: SideState
     average: dict[str, Params]

@@ -5,6 +5,7 @@ import os
 import pathlib
 import tempfile
 
+import jaxtyping
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -19,6 +20,11 @@ os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=1 --xla_force_host_p
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(CACHE / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.3')
 os.environ.setdefault('GAN_TRANSFER_CACHE', str(CACHE))
+
+
+# The rooms of array functions: their shapes and types are checked at every call while the tests run.
+CHECKED = ('image_pool', 'importers', 'losses', 'methods', 'metrics', 'networks', 'optimizer', 'random')
+jaxtyping.install_import_hook([f'gan_transfer.{room}' for room in CHECKED], 'beartype.beartype')
 
 
 @pytest.fixture(scope='session')

@@ -47,5 +47,5 @@ def test_weight_decay_goes_through_adam():
 
 def test_one_network_s_rate():
     config = _config(networks={'mapping_network': {'learning_rate': 1e-3}})
-    assert make_optimizer(config, 'mapping_network', 1).learning_rate(0) == pytest.approx(1e-3)
-    assert make_optimizer(config, 'generator', 1).learning_rate(0) == pytest.approx(0.1)
+    assert make_optimizer(config, 'mapping_network', 1).learning_rate(jnp.float32(0)) == pytest.approx(1e-3)
+    assert make_optimizer(config, 'generator', 1).learning_rate(jnp.float32(0)) == pytest.approx(0.1)

@@ -47,7 +47,7 @@ def ssim(a: Images, b: Images) -> Values:
     window = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
     window = (window / window.sum()).astype(np.float32)
 
-    def blur(x: Images) -> Images:
+    def blur(x: Images) -> Float[Array, 'b h2 w2 c']:
         for axis in (1, 2):
             length = x.shape[axis] - 2 * SSIM_RADIUS
             x = sum(w * jax.lax.slice_in_dim(x, i, i + length, axis=axis) for i, w in enumerate(window))

@@ -56,12 +56,15 @@ def test_stargan_v2_networks():
     @jax.jit
     def run(params):
         view = step.network_view(networks, params)
-        style = view['style_encoder'](case.image('reference'), domain)[0]
+        latent, x, reference = map(
+            jnp.asarray, (case.arrays['latent'], case.image('x'), case.image('reference'))
+        )
+        style = view['style_encoder'](reference, domain)[0]
         return {
-            'style_from_latent': view['mapping_network'](case.arrays['latent'], domain)[0],
+            'style_from_latent': view['mapping_network'](latent, domain)[0],
             'style_from_reference': style,
-            'translated': jnp.moveaxis(view['generator'](case.image('x'), style)[0], -1, 1),
-            'logits': view['discriminator'](case.image('x'), domain)[0],
+            'translated': jnp.moveaxis(view['generator'](x, style)[0], -1, 1),
+            'logits': view['discriminator'](x, domain)[0],
         }
 
     for name, value in run(params).items():
@@ -78,7 +81,7 @@ def test_stargan_v2_r1_and_its_gradients():
     @jax.value_and_grad
     def penalty(params):
         return losses.zero_centred_penalty(
-            lambda x: module.apply({'params': params}, x, domain)[0], case.image('x')
+            lambda x: module.apply({'params': params}, x, domain)[0], jnp.asarray(case.image('x'))
         )
 
     value, gradient = penalty(stargan_v2.discriminator_params(weights))

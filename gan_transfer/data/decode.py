@@ -44,8 +44,9 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
             return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image that Pillow knows') from None
-    except (OSError, ValueError, SyntaxError, IndexError, TypeError, EOFError) as error:
-        # Pillow's decoders answer broken files with any of these.
+    except Exception as error:
+        # Any: Pillow's decoders answer broken files with whatever their parsing meets (struct.error, SyntaxError,
+        # NotImplementedError, MemoryError ...), and its guard against huge images derives from Exception alone.
         raise ValueError(f'{name} cannot be decoded: {error}') from error
 
 
@@ -60,11 +61,11 @@ def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:
         raise ValueError('floating-point pixels have no defined range')
     if image.mode in ('LA', 'PA', 'La', 'RGBA', 'RGBa') or 'transparency' in image.info:
         canvas = PIL.Image.new('RGBA', image.size, (*(int(value) for value in background), 255))
-        image = PIL.Image.alpha_composite(canvas, __to_rgba(image))
+        image = PIL.Image.alpha_composite(canvas, _to_rgba(image))
     return np.asarray(image.convert('RGB'))
 
 
-def __to_rgba(image: PIL.Image.Image) -> PIL.Image.Image:
+def _to_rgba(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode == 'La':
         image = image.convert('LA')
     return image.convert('RGBA')

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -112,6 +113,26 @@ def test_unreadable_is_a_value_error_that_names_the_file(name, data, tmp_path):
     with pytest.raises(ValueError, match=path.name) as info:
         read_image(path)
     assert '\n' not in str(info.value)
+
+
+def test_a_huge_image_is_unreadable(monkeypatch, tmp_path):
+    (tmp_path / 'huge.png').write_bytes(one_colour('RGB', RED))
+    monkeypatch.setattr(PIL.Image, 'MAX_IMAGE_PIXELS', 4)
+    with pytest.raises(ValueError, match=r'huge\.png cannot be decoded'):
+        read_image(tmp_path / 'huge.png')
+
+
+@pytest.mark.parametrize(
+    'error', [struct.error, NotImplementedError, MemoryError, PIL.Image.DecompressionBombError]
+)
+def test_whatever_pillow_raises_is_a_value_error(error, monkeypatch):
+    def load(image):
+        raise error('of the decoder')
+
+    data = one_colour('RGB', RED)
+    monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
+    with pytest.raises(ValueError, match='cannot be decoded: of the decoder'):
+        read_image(data)
 
 
 def test_missing_file_is_an_os_error(tmp_path):

@@ -23,9 +23,8 @@ class Writer:
         self._path = self._workdir / 'metrics.jsonl'
         _drop_after(self._path, step)
         self._lines = self._path.open('a')
-        self._board = tensorboardX.SummaryWriter(
-            str(self._workdir / 'tensorboard'), purge_step=step + 1 if step else None
-        )
+        # Also from step 0, where a run that had no checkpoint yet starts anew.
+        self._board = tensorboardX.SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=step + 1)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line. `values` are numbers, in order."""

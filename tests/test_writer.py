@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import PIL.Image
+import tensorboardX
 
 from gan_transfer.writer import Writer, last_picture
 
@@ -54,3 +55,11 @@ def test_pictures_are_named_by_images_seen(tmp_path):
     assert last_picture(tmp_path) == path
     with PIL.Image.open(path) as image:
         np.testing.assert_array_equal(np.asarray(image), picture)
+
+
+def test_tensorboard_drops_the_steps_behind_the_first_one(tmp_path, monkeypatch):
+    purged = []
+    monkeypatch.setattr(tensorboardX, 'SummaryWriter', lambda folder, purge_step: purged.append(purge_step))
+    for first in (0, 3):
+        Writer(tmp_path, first)._lines.close()
+    assert purged == [1, 4]

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_datasets.core.utils import tqdm_utils
 
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
@@ -147,12 +148,13 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
     """Our bar counts images and goes to stderr; TFDS would count shards and print about downloads."""
+    before = tqdm_utils._active  # which TFDS tells nowhere else
     tfds.display_progress_bar(False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        tfds.display_progress_bar(True)
+        tfds.display_progress_bar(before)
 
 
 def _move_into_place(complete: Path, final: Path) -> None:

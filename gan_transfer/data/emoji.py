@@ -27,6 +27,7 @@ PAD = 0.04  # white on each side, of the drawing's longer side
 PROBE_SIZE = 144  # px, the drawing at which ink is looked for: twice or four times the vendors' own units
 
 _SVG = '{http://www.w3.org/2000/svg}'
+ElementTree.register_namespace('', _SVG[1:-1])  # SVG is written without a prefix
 _SKIN_TONES = range(0x1F3FB, 0x1F3FF + 1)
 _REGIONAL_INDICATORS = range(0x1F1E6, 0x1F1FF + 1)  # two of them are a country's flag
 _TAGS = range(0xE0020, 0xE007F + 1)  # spell the flags of regions
@@ -96,7 +97,6 @@ def _key(stem: str) -> str:
 
 
 def _parse(path: Path) -> ElementTree.Element:
-    ElementTree.register_namespace('', 'http://www.w3.org/2000/svg')
     return ElementTree.parse(path).getroot()
 
 

@@ -2,6 +2,7 @@ import importlib.metadata
 
 import numpy as np
 import pytest
+from tensorflow_datasets.core.utils import tqdm_utils
 
 from gan_transfer.data import artwork as artwork_lib
 from gan_transfer.data import emoji
@@ -189,3 +190,10 @@ def test_emoji_as_a_dataset(emoji_cache):
         drawn = emoji.render(examples['twemoji'].key, 32)
         for domain, example in examples.items():
             np.testing.assert_array_equal(example.image, drawn[domain])
+
+
+@pytest.mark.parametrize('active', [False, True])
+def test_the_progress_bars_of_tfds_stay_as_they_were(active, monkeypatch, tmp_path):
+    monkeypatch.setattr(tqdm_utils, '_active', active)
+    prepare_artwork(made(Painter()), 4, tmp_path, limit=2)
+    assert tqdm_utils._active is active

@@ -13,7 +13,7 @@ NAME = 'config.json'
 
 
 def cache_folder(config: ConfigDict) -> str:
-    """Returns where prepared data and compiled programs are kept."""
+    """Returns where prepared data and compiled programs are: data.cache, $GAN_TRANSFER_CACHE, ~/.cache/gan_transfer."""
     folder = config.data.cache or os.environ.get('GAN_TRANSFER_CACHE') or '~/.cache/gan_transfer'
     return os.path.abspath(os.path.expanduser(folder))
 

@@ -1,13 +1,15 @@
-"""Finds unreadable image files before training starts, and remembers the answer."""
+"""Finds unreadable images before training starts, and remembers the answer."""
 
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+from gan_transfer.data.dataset import Images
 from gan_transfer.data.decode import read_image
 from gan_transfer.data.progress import track
 
@@ -23,34 +25,87 @@ def find_unreadable(root: Path, names: Sequence[str], cache: Path, threads: int)
       root: the data set's folder.
       names: files relative to it.
     """
+    stamps = {name: _stamp(root / name) for name in names}
+    return _find(root, stamps, lambda name: read_image(root / name), cache, threads)
+
+
+def find_unreadable_records(
+    folder: Path, images: Iterable[Images], cache: Path, threads: int
+) -> dict[str, str]:
+    """Decodes every image of prepared data once, as `find_unreadable` does files: key -> reason.
+
+    Args:
+      folder: of the records; any change of its files means to look at all images again.
+      images: all there are, with keys that differ.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    stamp = hashlib.sha256(json.dumps([[path.name, _stamp(path)] for path in files]).encode()).hexdigest()
+    places = {key: (part, index) for part in images for index, key in enumerate(part.keys)}
+
+    def read(key: str) -> None:
+        part, index = places[key]
+        part.read(index)
+
+    return _find(folder, dict.fromkeys(places, stamp), read, cache, threads)
+
+
+def note_unreadable(
+    unreadable: Mapping[str, str],
+    train: Mapping[str, Images],
+    test: Mapping[str, Images],
+    max_share: float,
+) -> None:
+    """Tells the images which of them are unreadable; refuses domains that have too many of those.
+
+    Each domain counts by itself, since a training draws from each alike.
+
+    Args:
+      unreadable: key -> reason.
+      train: domain -> training images.
+      test: domain -> test images, of the same domains.
+      max_share: of a domain's images that may be unreadable.
+
+    Raises:
+      ValueError: where a domain has more, or no readable training or test image; it lists some.
+    """
+    for domain in train:
+        parts = [part.keys for part in (train[domain], test[domain]) if len(part)]
+        keys = [key for part in parts for key in part]
+        broken = sorted(key for key in keys if key in unreadable)
+        nothing_left = any(all(key in unreadable for key in part) for part in parts)
+        if len(broken) <= max_share * len(keys) and not nothing_left:
+            continue
+        limit = f'more than data.max_corrupt_share={max_share}'
+        if len(broken) <= max_share * len(keys):
+            limit = 'all of its training images or all of its test images'
+        listed = ', '.join(broken[:LISTED])
+        more = f' and {len(broken) - LISTED} more' if len(broken) > LISTED else ''
+        raise ValueError(
+            f'{len(broken)} of {len(keys)} images of {domain!r} cannot be read, {limit}: {listed}{more}'
+        )
+    for images in (*train.values(), *test.values()):
+        images.set_unreadable(unreadable)
+
+
+def _find(
+    root: Path, stamps: dict[str, str], read: Callable[[str], Any], cache: Path, threads: int
+) -> dict[str, str]:
+    """Reads the names whose stamp is new; returns name -> reason for what, then or earlier, could not be read."""
     record = cache / f'checked_{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json'
     known = _load(record)
-    stamps = {name: _stamp(root / name) for name in names}
-    new = [name for name in names if known.get(name, [None])[0] != stamps[name]]
+    new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
     if new:
         with ThreadPoolExecutor(threads) as pool:
-            reasons = pool.map(lambda name: _reason(root / name), new)
+            reasons = pool.map(lambda name: _reason(read, name), new)
             for name, reason in zip(new, track(reasons, 'checking images', len(new)), strict=True):
                 known[name] = [stamps[name], reason]
-        _save(record, {name: known[name] for name in names})
-    return {name: known[name][1] for name in names if known[name][1]}
+        _save(record, {name: known[name] for name in stamps})
+    return {name: known[name][1] for name in stamps if known[name][1]}
 
 
-def refuse_too_many(unreadable: dict[str, str], total: int, max_share: float) -> None:
-    """Raises a ValueError that lists files when more than `max_share` of `total` images are unreadable."""
-    if len(unreadable) <= max_share * total:
-        return
-    listed = ', '.join(sorted(unreadable)[:LISTED])
-    more = f' and {len(unreadable) - LISTED} more' if len(unreadable) > LISTED else ''
-    raise ValueError(
-        f'{len(unreadable)} of {total} images cannot be read, more than data.max_corrupt_share={max_share}: '
-        f'{listed}{more}'
-    )
-
-
-def _reason(path: Path) -> str:
+def _reason(read: Callable[[str], Any], name: str) -> str:
     try:
-        read_image(path)
+        read(name)
     except (ValueError, OSError) as error:
         return str(error) or type(error).__name__
     return ''

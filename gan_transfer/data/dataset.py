@@ -73,7 +73,6 @@ class Images:
       read: reads image number i as uint8 [h, w, 3]; ValueError when it can't be decoded.
       faults: where unreadable images are counted.
       memory: decides which decoded images are kept.
-      unreadable: indices known before to be unreadable.
     """
 
     def __init__(
@@ -82,17 +81,27 @@ class Images:
         read: Callable[[int], np.ndarray],
         faults: Faults,
         memory: MemoryBudget,
-        unreadable: Mapping[int, str] | None = None,
     ):
         self.keys = tuple(keys)
         self._read = read
         self._faults = faults
         self._memory = memory
         self._kept: dict[int, Example] = {}
-        self._unreadable = dict(unreadable or {})
+        self._unreadable: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def read(self, index: int) -> np.ndarray:
+        """Decodes image `index` itself, keeping nothing; ValueError or OSError where that fails."""
+        return self._read(index)
+
+    def set_unreadable(self, reasons: Mapping[str, str]) -> None:
+        """Notes images as unreadable: key -> reason, of any images."""
+        for index, key in enumerate(self.keys):
+            if key in reasons:
+                self._unreadable[index] = reasons[key]
+                self._faults.add(key, reasons[key])
 
     def __getitem__(self, index: int) -> Example:
         """Returns image `index`, or the next readable one.

@@ -35,7 +35,7 @@ def open_folder(
       path: the root of the folders.
       domains: names, in the order of their labels; empty is all, sorted.
       background: RGB that transparent images are put on.
-      max_corrupt_share: of the images, as an error.
+      max_corrupt_share: of a domain's images that may be unreadable.
 
     Raises:
       ValueError: for a missing folder, an unknown or empty domain, too many unreadable images.
@@ -51,25 +51,22 @@ def open_folder(
     for name in names:
         if not files[name][0]:
             raise ValueError(_empty_domain(folders[name][0], path))
-    everything = [
-        file.relative_to(root).as_posix() for name in names for split in files[name] for file in split
-    ]
-    unreadable = check.find_unreadable(root, everything, cache, threads)
-    check.refuse_too_many(unreadable, len(everything), max_corrupt_share)
     faults, memory = Faults(), MemoryBudget()
 
     def images(paths: Sequence[Path]) -> Images:
         keys = [file.relative_to(root).as_posix() for file in paths]
-        known = {index: unreadable[key] for index, key in enumerate(keys) if key in unreadable}
-        for key in (keys[index] for index in known):
-            faults.add(key, unreadable[key])
-        return Images(keys, functools.partial(_read, paths, background), faults, memory, known)
+        return Images(keys, functools.partial(_read, paths, background), faults, memory)
 
+    train = {name: images(files[name][0]) for name in names}
+    test = {name: images(files[name][1]) for name in names}
+    everything = [key for part in (*train.values(), *test.values()) for key in part.keys]
+    unreadable = check.find_unreadable(root, everything, cache, threads)
+    check.note_unreadable(unreadable, train, test, max_corrupt_share)
     return Dataset(
         name=f'folder {root}',
         domains=names,
-        train={name: images(files[name][0]) for name in names},
-        test={name: images(files[name][1]) for name in names},
+        train=train,
+        test=test,
         paired_test=False,
         licence='',
         faults=faults,

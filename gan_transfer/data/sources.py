@@ -1,6 +1,5 @@
 """Opens and prepares the source that a config names."""
 
-import os
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -10,10 +9,10 @@ from gan_transfer.data.artwork import folder_name, open_artwork
 from gan_transfer.data.dataset import Dataset
 from gan_transfer.data.folder import open_folder
 from gan_transfer.data.tfds_source import TFDS_PREFIX, open_tfds, prepare_tfds
+from gan_transfer.run_config import cache_folder
 
 SOURCES = ('emoji', 'glyphs', 'folder', 'tfds:<builder>/<config>')
 ARTWORK = {'emoji': emoji.artwork, 'glyphs': glyphs.artwork}
-CACHE_VARIABLE = 'GAN_TRANSFER_CACHE'
 
 
 def open_dataset(config: ConfigDict) -> Dataset:
@@ -23,7 +22,7 @@ def open_dataset(config: ConfigDict) -> Dataset:
       ValueError: for an unknown source or domain, a missing folder or package, data that must be prepared first, too
         many unreadable images.
     """
-    data, cache = config.data, cache_folder(config)
+    data, cache = config.data, Path(cache_folder(config))
     if data.source in ARTWORK:
         artwork = ARTWORK[data.source]()
         return open_artwork(artwork, config.image_size, cache, data.domains, share_keys=data.share_keys)
@@ -37,19 +36,27 @@ def open_dataset(config: ConfigDict) -> Dataset:
             threads=data.threads,
         )
     if data.source.startswith(TFDS_PREFIX):
-        return open_tfds(data.source, cache / 'tfds', data.domains, background=data.background)
+        return open_tfds(
+            data.source,
+            cache,
+            data.domains,
+            background=data.background,
+            max_corrupt_share=data.max_corrupt_share,
+            threads=data.threads,
+        )
     raise ValueError(f'unknown data.source {data.source!r}; there are {", ".join(SOURCES)}')
 
 
 def prepare(config: ConfigDict) -> None:
     """Does what has to be done once before training, and prints what there is, where, and under which licence.
 
-    Artwork is rendered, the data of a TFDS builder are downloaded, the images of a folder are checked.
+    Artwork is rendered, the data of a TFDS builder are downloaded, the images of both folders and builders are
+    checked.
 
     Raises:
       ValueError: as `open_dataset`; where a builder needs TensorFlow for preparing.
     """
-    cache = cache_folder(config)
+    cache = Path(cache_folder(config))
     source = config.data.source
     if source.startswith(TFDS_PREFIX):
         prepare_tfds(source, cache / 'tfds')
@@ -59,7 +66,7 @@ def prepare(config: ConfigDict) -> None:
         print(f'prepared: {cache / folder_name(ARTWORK[source](), config.image_size)}')
     elif source.startswith(TFDS_PREFIX):
         print(f'prepared: {cache / "tfds" / source.removeprefix(TFDS_PREFIX)}')
-    else:
+    if source not in ARTWORK:
         print(f'checked: every image; the result is kept in {cache}')
     for domain in dataset.domains:
         print(
@@ -68,9 +75,3 @@ def prepare(config: ConfigDict) -> None:
     if dataset.faults.count:
         print(f'unreadable: {dataset.faults.count}, {", ".join(dataset.faults.names)}')
     print(f'licence: {dataset.licence or "that of your images"}')
-
-
-def cache_folder(config: ConfigDict) -> Path:
-    """Returns where prepared data is: data.cache, else $GAN_TRANSFER_CACHE, else ~/.cache/gan_transfer."""
-    folder = config.data.cache or os.environ.get(CACHE_VARIABLE) or '~/.cache/gan_transfer'
-    return Path(folder).expanduser()

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from gan_transfer.data import check
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
 from gan_transfer.data.progress import track
@@ -44,7 +45,13 @@ def prepare_tfds(source: str, data_dir: Path) -> None:
 
 
 def open_tfds(
-    source: str, data_dir: Path, domains: Sequence[str] = (), *, background: Sequence[int]
+    source: str,
+    cache: Path,
+    domains: Sequence[str] = (),
+    *,
+    background: Sequence[int],
+    max_corrupt_share: float,
+    threads: int,
 ) -> Dataset:
     """Opens a prepared `tfds:<builder>/<config>` as a data set.
 
@@ -52,14 +59,19 @@ def open_tfds(
     - Otherwise the domains are the names of the builder's first label, from the split 'train'; test images are those of
       'test' or 'validation', or else the last tenth of 'train'. Images without a label are left out.
 
+    Every image is decoded once to see that it can be; the result is kept in `cache`.
+
     Args:
-      data_dir: folder of TFDS.
+      cache: its folder `tfds` is that of TFDS.
       domains: names, in the order of their labels; empty is all.
       background: RGB that transparent images are put on.
+      max_corrupt_share: of a domain's images that may be unreadable.
 
     Raises:
-      ValueError: for an unknown builder or domain, data that are not prepared, splits or features that do not fit.
+      ValueError: for an unknown builder or domain, data that are not prepared, splits or features that do not fit, too
+        many unreadable images.
     """
+    data_dir = cache / 'tfds'
     builder = _builder(source, data_dir)
     splits = tuple(builder.info.splits)
     if not splits:
@@ -84,11 +96,15 @@ def open_tfds(
         if not len(train[name]):
             raise ValueError(f'{source} has no training images of the domain {name!r}')
     empty = Images((), _no_image, faults, memory)
+    test = {name: test.get(name, empty) for name in names}
+    folder = Path(builder.data_path)
+    unreadable = check.find_unreadable_records(folder, (*train.values(), *test.values()), cache, threads)
+    check.note_unreadable(unreadable, train, test, max_corrupt_share)
     return Dataset(
         name=source,
         domains=tuple(names),
         train=train,
-        test={name: test.get(name, empty) for name in names},
+        test=test,
         paired_test=False,
         licence=builder.info.redistribution_info.license
         or f'not stated; see {builder.info.homepage or source}',

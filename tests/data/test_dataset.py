@@ -77,8 +77,10 @@ def test_unreadable_is_replaced_by_the_next_readable_and_named_once(monkeypatch)
 
 
 def test_known_faults_are_not_tried():
-    reader = Reader()
-    made = images(reader, unreadable={0: 'known'})
+    reader, faults = Reader(), Faults()
+    made = images(reader, faults=faults)
+    made.set_unreadable({'image 0': 'known', 'of another domain': 'known'})
+    assert faults.names == ('image 0',)
     assert made[0].key == 'image 1'
     assert reader.calls == [1]
 

@@ -137,7 +137,9 @@ class TestErrors:
         afhq(root, count=20)
         for index in range(12):
             (root / 'train' / 'cat' / f'{index}.png').write_bytes(b'broken')
-        message = self.fails(opened, '12 of 66 images cannot be read, more than data.max_corrupt_share=0.01')
+        message = self.fails(
+            opened, "12 of 22 images of 'cat' cannot be read, more than data.max_corrupt_share=0.01"
+        )
         assert 'train/cat/0.png' in message
         assert message.count('.png') == 10
         assert message.endswith('and 2 more')
@@ -148,7 +150,7 @@ def test_few_unreadable_are_replaced_counted_and_named(opened, root):
     data = (root / 'train' / 'cat' / '0.png').read_bytes()
     (root / 'train' / 'cat' / '1.png').write_bytes(data[: len(data) // 2])
     (root / 'test' / 'dog' / '1.jpg').write_bytes(b'')
-    dataset = opened(max_corrupt_share=0.1)
+    dataset = opened(max_corrupt_share=0.2)
     assert dataset.faults.names == ('test/dog/1.jpg', 'train/cat/1.png')
     assert [example.key for example in dataset.train['cat']] == [
         f'train/cat/{index}.png' for index in (0, 2, 2, 3, 4)
@@ -160,9 +162,18 @@ def test_few_unreadable_are_replaced_counted_and_named(opened, root):
 def test_share_is_a_limit_not_a_bound(opened, root):
     afhq(root)
     (root / 'train' / 'cat' / '1.png').write_bytes(b'')
-    opened(max_corrupt_share=1 / 21)
-    with pytest.raises(ValueError, match='1 of 21'):
-        opened(max_corrupt_share=0.9 / 21)
+    opened(max_corrupt_share=1 / 7)
+    with pytest.raises(ValueError, match="1 of 7 images of 'cat'"):
+        opened(max_corrupt_share=0.9 / 7)
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_a_split_without_a_readable_image_is_refused(opened, root, split):
+    afhq(root)
+    for path in (root / split / 'dog').iterdir():
+        path.write_bytes(b'broken')
+    with pytest.raises(ValueError, match=f"of 7 images of 'dog' cannot be read.*{split}/dog/0"):
+        opened(max_corrupt_share=1.0)
 
 
 def test_an_image_that_breaks_later_does_not_end_the_run(opened, root):

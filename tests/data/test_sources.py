@@ -2,16 +2,17 @@ import pytest
 
 from gan_transfer import data
 from gan_transfer.data import sources
+from gan_transfer.run_config import cache_folder
 
 
 def test_cache_folder(config, monkeypatch, tmp_path):
     monkeypatch.setenv('GAN_TRANSFER_CACHE', str(tmp_path / 'by variable'))
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
-    assert sources.cache_folder(config) == tmp_path / 'cache'
+    assert cache_folder(config) == str(tmp_path / 'cache')
     config.data.cache = ''
-    assert sources.cache_folder(config) == tmp_path / 'by variable'
+    assert cache_folder(config) == str(tmp_path / 'by variable')
     monkeypatch.delenv('GAN_TRANSFER_CACHE')
-    assert sources.cache_folder(config) == tmp_path / 'home' / '.cache' / 'gan_transfer'
+    assert cache_folder(config) == str(tmp_path / 'home' / '.cache' / 'gan_transfer')
 
 
 def test_unknown_source_names_the_choices(config):

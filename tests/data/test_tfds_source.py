@@ -158,6 +158,28 @@ def test_transparent_and_grey_images_become_rgb(opened):
     assert opened(Grey).train['dog'][0].image[0, 0].tolist() == [20, 20, 20]
 
 
+class Broken(Made, skip_registration=True):
+    """One dog of the training images is cut short, and every fox."""
+
+    def _generate_examples(self, split, count):
+        for key, row in super()._generate_examples(split, count):
+            if key == 'train1' or row['label'] == 'fox':
+                row['image'] = io.BytesIO(row['image'].getvalue()[:30])
+            yield key, row
+
+
+def test_unreadable_records_are_found_before_training(opened, monkeypatch):
+    with pytest.raises(ValueError, match=r"1 of 8 images of 'dog' cannot be read.*: train/"):
+        opened(Broken, domains=('cat', 'dog'))
+    with pytest.raises(ValueError, match="7 of 7 images of 'fox' cannot be read"):
+        opened(Broken, domains=('cat', 'fox'), max_corrupt_share=1.0)
+    dataset = opened(Broken, domains=('cat', 'dog'), max_corrupt_share=0.2)
+    assert dataset.faults.count == 1
+    assert len(set(values(dataset.train['dog']))) == 6
+    monkeypatch.setattr(tfds_source, 'read_image', None)  # what was checked is not read again
+    assert opened(Broken, domains=('cat', 'dog'), max_corrupt_share=0.2).faults.count == 1
+
+
 def test_batches(opened, config):
     dataset = opened(Made, domains=('cat', 'dog'))
     iterator = data.make_pipeline(dataset, config, ('source', 'target'), 'two_domains')

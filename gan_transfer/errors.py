@@ -1,6 +1,8 @@
 """Errors that are answered with one line instead of a traceback."""
 
 import contextlib
+import os
+import pathlib
 from collections.abc import Iterator
 
 
@@ -28,3 +30,18 @@ def from_user() -> Iterator[None]:
         raise UserError(f'{error.strerror or error}{name}') from error
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def check_folder(flag: str, folder: str | os.PathLike) -> None:
+    """Looks, without making anything, whether files can be written to a folder that may not be there yet.
+
+    Raises:
+      UserError: naming `flag` and the part of the path that is in the way.
+    """
+    there = pathlib.Path(folder).absolute()
+    while not os.path.exists(there) and there != there.parent:  # False also where it cannot be looked up
+        there = there.parent
+    if not there.is_dir():
+        raise UserError(f'--{flag}: {folder} cannot be a folder: {there} is a file')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f'--{flag}: {folder} cannot be written: no permission for {there}')

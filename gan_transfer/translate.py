@@ -9,12 +9,13 @@ import PIL.Image
 import rich.console
 
 from gan_transfer import data
-from gan_transfer.errors import UserError, from_user
+from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.methods.contract import Method
 
 READS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')  # what is taken from a folder
 WRITES = ('.png', '.jpg', '.jpeg', '.webp')
+WAITING_PIXELS = 2**26  # of images that wait for others of their size; 200 MB
 
 Style = dict[
     str, np.ndarray
@@ -51,7 +52,8 @@ def translate(
       UserError: for files that are not there or there already, and for options that the method has no use for.
     """
     console = rich.console.Console(soft_wrap=True, highlight=False)
-    files = _plan(pathlib.Path(source), pathlib.Path(output), overwrite=overwrite)
+    with from_user():
+        files = _plan(pathlib.Path(source), pathlib.Path(output), overwrite=overwrite)
     run = open_run(config, workdir)
     style = _style(config, run, target, target_domain, seed)
     method = run.experiment.method
@@ -65,7 +67,8 @@ def translate(
         batch = {'source': images, **{name: np.stack([value] * len(group)) for name, value in style.items()}}
         translated = Translator(run.experiment, len(group))(run.params, batch)
         for image, (path, _, size) in zip(translated, group, strict=True):
-            _write(path, _to_size(image, size, method))
+            with from_user():
+                _write(path, _to_size(image, size, method))
             written.append(str(path))
     if unread:
         done = f'{len(written)} of {len(files)} images were translated; '
@@ -98,6 +101,10 @@ def _plan(
         if output.suffix.lower() not in WRITES:
             raise UserError(f'--output={output} must end in one of {", ".join(WRITES)}')
         files = [(source, output)]
+    check_folder('output', files[0][1].parent)
+    for _, written in files:
+        if written.is_dir():
+            raise UserError(f'--output: {written} is a folder, where an image would be written')
     there = [str(written) for _, written in files if written.exists()]
     if there and not overwrite:
         more = f' and {len(there) - 1} more' if len(there) > 1 else ''
@@ -161,7 +168,10 @@ def _groups(
     limit: int,
     unread: list[str],
 ) -> Iterator[Group]:
-    """Yields images of one size together, at most `limit` px at once; notes the files that cannot be read."""
+    """Yields images of one size together, at most `limit` px at once; notes the files that cannot be read.
+
+    Photos of many sizes would all wait for more of theirs: beyond WAITING_PIXELS the largest group goes as it is.
+    """
     waiting: dict[tuple[int, ...], Group] = {}
     for path, written in files:
         try:
@@ -174,6 +184,9 @@ def _groups(
         group.append((written, ready, image.shape[:2]))
         if (len(group) + 1) * ready.shape[0] * ready.shape[1] > limit:
             yield waiting.pop(ready.shape)
+        pixels = {shape: len(group) * shape[0] * shape[1] for shape, group in waiting.items()}
+        if sum(pixels.values()) > WAITING_PIXELS:
+            yield waiting.pop(max(pixels, key=pixels.get))
     yield from waiting.values()
 
 

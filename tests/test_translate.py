@@ -1,11 +1,15 @@
 """Translating files through the command line: sizes, folders, styles, and options that do not fit."""
 
 import shutil
+import types
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from configs import common
+from gan_transfer import translate as translation
+from gan_transfer.errors import UserError
 from tests import command
 
 
@@ -145,3 +149,32 @@ def test_options_that_do_not_fit_stargan_v2(stargan_v2, data, tmp_path):
 def test_evaluate_says_what_it_needs(stargan_v2):
     line = command.error_line('--mode=evaluate', f'--workdir={stargan_v2}')
     assert 'no true counterparts' in line
+
+
+def test_images_of_many_sizes_do_not_all_wait(monkeypatch, tmp_path):
+    sizes = [(40, 40), (44, 40), (40, 40), (48, 40), (40, 44), (52, 40)]
+    files = []
+    for i, (height, width) in enumerate(sizes):
+        path = command.write(tmp_path / f'{i}.png', command.picture(i, 64, 64)[:height, :width])
+        files.append((path, tmp_path / 'out' / path.name))
+    config = common.get_config()
+    method = types.SimpleNamespace(fully_convolutional=True, size_multiple=4)
+    monkeypatch.setattr(translation, 'WAITING_PIXELS', 6000)
+    groups = list(translation._groups(config, method, files, limit=10**6, unread=[]))
+    assert [[path.stem for path, _, _ in group] for group in groups] == [
+        ['0', '2'],
+        ['5'],
+        ['1'],
+        ['3'],
+        ['4'],
+    ]
+
+
+@pytest.mark.parametrize('output', ['file/new.png', 'folder.png'])
+@pytest.mark.parametrize('overwrite', [True, False])
+def test_an_output_that_cannot_be_written_is_refused_first(output, overwrite, tmp_path):
+    source = command.write(tmp_path / 'in' / 'a.png', command.picture(0))
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'folder.png' / 'a.png').mkdir(parents=True)
+    with pytest.raises(UserError, match=r'file is a file|is a folder'):
+        translation._plan(source, tmp_path / output, overwrite=overwrite)

@@ -4,20 +4,23 @@
     python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
 
 A mistake in flags, config or files is one line on the standard error and exit status 2; a training that cannot go on
-exits with 1, one that was interrupted (and saved) with 128 + the signal's number.
+exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
 """
 
+import contextlib
 import difflib
 import glob
 import os
 import re
+import signal
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from gan_transfer.errors import RunStopped, UserError, from_user
+from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
 MODES = ('train', 'evaluate', 'translate', 'prepare')
 
@@ -33,12 +36,30 @@ OUTPUT = flags.DEFINE_string(
     'output', None, 'translate: the image to write; a folder when the source is one.'
 )
 SEED = flags.DEFINE_integer(
-    'seed', None, 'translate: seed of the latent code, where no target image is given.'
+    'seed', None, 'translate: seed of the latent code, where no target image is given.', lower_bound=0
 )
 OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate: replace files that exist.')
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
     'allow_config_change', False, 'Go on with a run whose saved config differs from this one.'
 )
+
+
+# Mode -> its own flags; those that it needs.
+TAKES = {
+    'train': ('config', 'workdir', 'allow_config_change'),
+    'evaluate': ('config', 'workdir', 'allow_config_change'),
+    'translate': (
+        *('config', 'workdir', 'allow_config_change'),
+        *('source', 'target', 'target_domain', 'output', 'seed', 'overwrite'),
+    ),
+    'prepare': ('config',),
+}
+NEEDS = {
+    'train': ('config', 'workdir'),
+    'evaluate': ('workdir',),
+    'translate': ('workdir', 'source', 'output'),
+    'prepare': ('config',),
+}
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -106,32 +127,21 @@ def _unknown_key(argv: list[str]) -> UserError | None:
 
 
 def check_flags() -> None:
-    """Refuses flags that are missing, or that the mode would ignore.
+    """Refuses flags that are missing, that the mode would ignore, or that name a folder where none can be.
 
     Raises:
       UserError: naming the flag.
     """
     mode = MODE.value
-    translate = {
-        'source': SOURCE,
-        'target': TARGET,
-        'target_domain': TARGET_DOMAIN,
-        'output': OUTPUT,
-        'seed': SEED,
-    }
-    if mode != 'translate':
-        for name, flag in translate.items():
-            if flag.value is not None:
-                raise UserError(f'--{name} is for --mode=translate; the mode is {mode}')
-    needed = {
-        'train': {'config': CONFIG, 'workdir': WORKDIR},
-        'prepare': {'config': CONFIG},
-        'evaluate': {'workdir': WORKDIR},
-        'translate': {'workdir': WORKDIR, 'source': SOURCE, 'output': OUTPUT},
-    }
-    for name, flag in needed[mode].items():
-        if flag.value is None:
+    for name in dict.fromkeys(name for names in TAKES.values() for name in names):
+        if flags.FLAGS[name].present and name not in TAKES[mode]:
+            takers = ' or '.join(f'--mode={other}' for other in MODES if name in TAKES[other])
+            raise UserError(f'--{name} is for {takers}; the mode is {mode}')
+    for name in NEEDS[mode]:
+        if flags.FLAGS[name].value is None:
             raise UserError(f'--mode={mode} needs --{name}')
+    if mode == 'train':
+        check_folder('workdir', WORKDIR.value)
 
 
 def use_compilation_cache(folder: str) -> str:
@@ -150,7 +160,10 @@ def read_config() -> ConfigDict:
 
     config = CONFIG.value
     if config is None:
-        config = run_config.load(WORKDIR.value)
+        saved = run_config.load(WORKDIR.value)
+        defaults = common.get_config()
+        defaults.method = common.method(saved.method.name)
+        config = run_config.complete(WORKDIR.value, saved, defaults)
     common.resolve(config)
     if CONFIG.value is not None and MODE.value in ('evaluate', 'translate'):
         run_config.check_unchanged(WORKDIR.value, config, allow_change=ALLOW_CONFIG_CHANGE.value)
@@ -198,13 +211,22 @@ def main(argv: list[str]) -> None:
     del argv
     if not flags.FLAGS['verbosity'].present:
         logging.set_verbosity(logging.WARNING)  # the libraries tell much
-    try:
+    with leave_with_one_line():
         status = run()
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def leave_with_one_line() -> Iterator[None]:
+    """Exits at what is no fault of the program: a user's mistake, a training that cannot go on, Ctrl-C."""
+    try:
+        yield
     except UserError as error:
         fail(error, 2)
     except RunStopped as error:
         fail(error, 1)
-    sys.exit(status)
+    except KeyboardInterrupt:
+        fail(RuntimeError('interrupted'), 128 + signal.SIGINT)
 
 
 def fail(error: Exception, status: int) -> NoReturn:
@@ -216,10 +238,8 @@ def fail(error: Exception, status: int) -> NoReturn:
 
 
 def parse_or_leave(argv: list[str]) -> list[str]:
-    try:
+    with leave_with_one_line():
         return parse_flags(argv)
-    except UserError as error:
-        fail(error, 2)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from gan_transfer.errors import UserError
+from gan_transfer.errors import UserError, from_user
 from gan_transfer.state import GanState, copy
 
 STATE, ABOUT, SHAPES = 'state', 'about', 'shapes'
@@ -26,13 +26,19 @@ class Checkpoints:
           workdir: the run's folder.
           keep: how many of the newest checkpoints stay, to write some: makes the folder, and removes from it what a
             killed save has left. 0: only to read.
+
+        Raises:
+          UserError: where the folder cannot be made.
         """
         folder = pathlib.Path(workdir).absolute() / 'checkpoints'
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
             cleanup_tmp_directories=keep > 0,
-            create=keep > 0,
+            create=False,
         )
+        if keep:
+            with from_user():
+                folder.mkdir(parents=True, exist_ok=True)
         there = keep > 0 or folder.is_dir()
         self._manager = ocp.CheckpointManager(folder, options=options) if there else None
 

@@ -59,7 +59,8 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         )
     results = _results(config, dataset, run, directions)
     path = pathlib.Path(workdir, NAME)
-    path.write_text(json.dumps(results, indent=2) + '\n')
+    with from_user():
+        path.write_text(json.dumps(results, indent=2) + '\n')
     _print(results, path)
     return results
 

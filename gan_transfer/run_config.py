@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gan_transfer.errors import UserError
+from gan_transfer.errors import UserError, from_user
 
 NAME = 'config.json'
 
@@ -22,20 +22,35 @@ def load(workdir: str) -> ConfigDict:
     """Reads the config of a run.
 
     Raises:
-      UserError: where there is no run.
+      UserError: where there is no run, or its config is damaged.
     """
-    path = pathlib.Path(workdir, NAME)
-    if not path.exists():
+    saved = _read(workdir)
+    if saved is None:
         raise UserError(f'no run in {workdir!r}: it has no {NAME}')
-    return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
+    return ConfigDict(_tuples(saved)).lock()
+
+
+def complete(workdir: str, saved: ConfigDict, defaults: ConfigDict) -> ConfigDict:
+    """Lays `saved`, the config of a run, over `defaults`: the run may be older than some keys.
+
+    Raises:
+      UserError: where a value is of another type now.
+    """
+    try:
+        with defaults.unlocked():
+            defaults.update(saved)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{pathlib.Path(workdir, NAME)} does not fit this version: {error}') from error
+    return defaults.lock()
 
 
 def save(workdir: str, config: ConfigDict) -> None:
     path = pathlib.Path(workdir, NAME)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.tmp')
-    partial.write_text(to_json(config))
-    partial.replace(path)
+    with from_user():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(to_json(config))
+        partial.replace(path)
 
 
 def to_json(config: ConfigDict) -> str:
@@ -49,12 +64,12 @@ def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> 
       the differences, `key: old -> new`.
 
     Raises:
-      UserError: with the differences, unless `allow_change`.
+      UserError: with the differences, unless `allow_change`; where the saved config is damaged.
     """
-    path = pathlib.Path(workdir, NAME)
-    if not path.exists():
+    saved = _read(workdir)
+    if saved is None:
         return []
-    old, new = _flat(json.loads(path.read_text())), _flat(_plain(config))
+    old, new = _flat(saved), _flat(_plain(config))
     missing = object()
     lines = [
         f'{key}: {_show(old, key)} -> {_show(new, key)}'
@@ -67,6 +82,23 @@ def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> 
             'take another --workdir, or go on all the same with --allow_config_change'
         )
     return lines
+
+
+def _read(workdir: str) -> dict[str, Any] | None:
+    """Returns what is saved, or None where there is nothing."""
+    path = pathlib.Path(workdir, NAME)
+    with from_user():
+        if not path.exists():
+            return None
+        text = path.read_bytes()
+    try:
+        saved = json.loads(text)
+        if isinstance(saved, dict) and 'name' in saved['method']:
+            return saved
+        reason = 'no config'
+    except (ValueError, KeyError, TypeError) as error:
+        reason = str(error)
+    raise UserError(f'{path} is damaged ({reason}); the command that started the run has its --config')
 
 
 def _plain(config: ConfigDict) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 import PIL.Image
 import tensorboardX
 
+from gan_transfer.errors import from_user
+
 
 class Writer:
     """Writes a run's numbers and pictures; a resumed run leaves no step twice.
@@ -21,10 +23,11 @@ class Writer:
         """Goes on behind `step`: what an interrupted run has written of later steps is dropped."""
         self._workdir = pathlib.Path(workdir)
         self._path = self._workdir / 'metrics.jsonl'
-        _drop_after(self._path, step)
-        self._lines = self._path.open('a')
-        # Also from step 0, where a run that had no checkpoint yet starts anew.
-        self._board = tensorboardX.SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=step + 1)
+        with from_user():
+            _drop_after(self._path, step)
+            self._lines = self._path.open('a')
+            # Also from step 0, where a run that had no checkpoint yet starts anew.
+            self._board = tensorboardX.SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=step + 1)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line. `values` are numbers, in order."""

@@ -1,0 +1,47 @@
+"""Flags that a mode does not take, values out of range, and Ctrl-C."""
+
+import pytest
+from absl import flags
+
+import launch
+from tests import command
+
+CONFIG = '--config=configs/cyclegan.py'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'parts'),
+    [
+        (('--mode=translate', '--seed=-1'), ('seed', '-1')),
+        ((CONFIG, '--workdir=x', '--overwrite'), ('--overwrite is for --mode=translate; the mode is train',)),
+        ((CONFIG, '--workdir=x', '--seed=0'), ('--seed is for --mode=translate',)),
+        (
+            (CONFIG, '--mode=prepare', '--workdir=x'),
+            ('--workdir is for --mode=train or --mode=evaluate or --mode=translate; the mode is prepare',),
+        ),
+        ((CONFIG, '--mode=prepare', '--allow_config_change'), ('--allow_config_change is for',)),
+        ((CONFIG, '--workdir=launch.py'), ('--workdir: launch.py cannot be a folder', 'is a file')),
+    ],
+)
+def test_what_a_mode_does_not_take_is_one_line(arguments, parts):
+    line = command.error_line(*arguments)
+    for part in parts:
+        assert part in line
+
+
+def test_the_tables_of_flags_agree():
+    assert set(launch.TAKES) == set(launch.NEEDS) == set(launch.MODES)
+    for mode in launch.MODES:
+        assert set(launch.NEEDS[mode]) <= set(launch.TAKES[mode])
+
+
+def test_ctrl_c_is_one_line(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, 'run', interrupted)
+    flags.FLAGS(['launch.py'])
+    with pytest.raises(SystemExit) as info:
+        launch.main([])
+    assert info.value.code == 130
+    assert capsys.readouterr().err == 'error: interrupted\n'

@@ -1,0 +1,59 @@
+"""The saved config: damaged, older than some keys, in a place that cannot be written."""
+
+import json
+
+import pytest
+
+from configs import common
+from gan_transfer import run_config
+from gan_transfer.errors import UserError, check_folder
+
+
+@pytest.mark.parametrize('text', ['', '{"method": ', '[]', '{}', '{"method": 3}', '\xff'])
+def test_a_damaged_config_is_named(text, tmp_path):
+    (tmp_path / 'config.json').write_text(text, encoding='latin-1')
+    for call in (
+        lambda: run_config.load(tmp_path),
+        lambda: run_config.check_unchanged(tmp_path, common.get_config(), allow_change=True),
+    ):
+        with pytest.raises(UserError, match=r'config\.json is damaged'):
+            call()
+
+
+def older_run(tmp_path, change):
+    config = common.get_config()
+    config.optimizer.networks.generator_a_to_b = {'learning_rate': 1e-3}
+    config.image_size = 128
+    run_config.save(tmp_path, config)
+    saved = json.loads((tmp_path / 'config.json').read_text())
+    change(saved)
+    (tmp_path / 'config.json').write_text(json.dumps(saved))
+    return run_config.complete(tmp_path, run_config.load(tmp_path), common.get_config())
+
+
+def test_keys_that_a_run_is_older_than_have_their_defaults(tmp_path):
+    def change(saved):
+        del saved['evaluate_batch_size'], saved['data']['threads']
+
+    config = older_run(tmp_path, change)
+    assert config.evaluate_batch_size == common.get_config().evaluate_batch_size
+    assert config.data.threads == common.get_config().data.threads
+    assert config.image_size == 128
+    assert config.optimizer.networks.generator_a_to_b.learning_rate == 1e-3
+    common.validate(common.resolve(config))
+
+
+def test_a_value_of_another_type_is_named(tmp_path):
+    with pytest.raises(UserError, match=r'config\.json does not fit this version.*batch_size'):
+        older_run(tmp_path, lambda saved: saved.update(batch_size='many'))
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    (tmp_path / 'file').write_text('')
+    check_folder('output', tmp_path / 'new' / 'deeper')
+    for path in (tmp_path / 'file', tmp_path / 'file' / 'deeper'):
+        with pytest.raises(UserError, match=r'--output: .*file is a file'):
+            check_folder('output', path)
+        with pytest.raises(UserError, match='file'):
+            run_config.save(path, common.get_config())
+    assert [path.name for path in tmp_path.iterdir()] == ['file']

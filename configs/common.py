@@ -175,6 +175,12 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     if config.image_size % 4:
         raise UserError(f'image_size is {config.image_size}; it must be a multiple of 4')
     _validate_method(config)
+    start = config.optimizer.decay_start_images
+    if config.optimizer.schedule != 'constant' and start >= config.train_images:
+        raise UserError(
+            f'optimizer.decay_start_images is {start}; a {config.optimizer.schedule} schedule must start to decay '
+            f'before train_images, {config.train_images}'
+        )
     parts = num_devices * config.accumulation
     if config.batch_size % parts:
         near = max(config.batch_size // parts, 1) * parts
@@ -205,6 +211,18 @@ def _validate_method(config: ConfigDict) -> None:
             if key == 'networks' or key not in config.optimizer:
                 choices = [k for k in config.optimizer if k != 'networks']
                 raise UserError(f'optimizer.networks.{network} has no key {key!r}{_choices(key, choices)}')
+            _check_optimizer_value(f'optimizer.networks.{network}.{key}', key, values[key])
+
+
+def _check_optimizer_value(name: str, key: str, value: Any) -> None:
+    """Refuses a network's own value of `config.optimizer` out of the range that the common one has."""
+    if key == 'schedule':
+        if value not in SCHEDULES:
+            raise UserError(f'{name} is {value!r}{_choices(str(value), SCHEDULES)}')
+        return
+    low_ok = value > 0 if key == 'learning_rate' else value >= 0
+    if not low_ok or (key in ('b1', 'b2') and value >= 1):
+        raise UserError(f'{name} is {value}; it is out of range')
 
 
 def _validate_data(data: ConfigDict) -> None:

@@ -41,11 +41,6 @@ class Experiment:
         """Returns translated images [b, h, w, 3] in about [-1, 1]; images in `batch` are uint8 or in [-1, 1]."""
         return self._translate(params, batch, key)
 
-    def check_batch(self, batch: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Returns the shapes of the scalars of a step and their names as `state.fault.term` counts them."""
-        scalars = jax.eval_shape(self.train_step, self.abstract_state, batch, jax.random.key(0))[1]
-        return scalars, tuple(sorted(scalars))
-
 
 def make_method(config: Any) -> Method:
     """Returns the method of `config.method`: `name` and hyper-parameters. ValueError names what is wrong."""

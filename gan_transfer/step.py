@@ -5,6 +5,7 @@ averaged over the devices once, in float32. Plain jit would reduce every applica
 type it computes in.
 """
 
+import collections
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from gan_transfer.methods.contract import Forward, Method, Network, Networks, Ph
 from gan_transfer.optimizer import Optimizer
 from gan_transfer.state import Fault, GanState, Params, SideState, to_float
 
-IMAGE_FIELDS = ('source', 'target', 'target_2', 'paired')
+IMAGE_FIELDS = ('source', 'target', 'target_2')
 TrainStep = Callable[[GanState, dict[str, jax.Array], jax.Array], tuple[GanState, dict[str, jax.Array]]]
 
 
@@ -82,7 +83,8 @@ class _Gradients:
             step=self.context['step'],
         )
         output = phase.loss(given)
-        return output.loss, output
+        # JAX sorts the keys of a dict and keeps those of an OrderedDict: the first bad term is told by their order.
+        return output.loss, output._replace(scalars=collections.OrderedDict(output.scalars))
 
     def _at_once(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
         """One backward pass; a shared forward is differentiated by the vjp of the pass that was made."""
@@ -160,6 +162,14 @@ def _update_side(
     return SideState(params, optimizer_state), norms
 
 
+def _averages(average: dict[str, Params], params: dict[str, Params], decay: float) -> dict[str, Params]:
+    """Returns the moving averages after one more step."""
+    return {
+        name: jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), old, params[name])
+        for name, old in average.items()
+    }
+
+
 def _find_fault(fault: Fault, step: jax.Array, scalars: dict[str, jax.Array]) -> Fault:
     """Returns the fault with the first non-finite of `scalars`, in their order, unless there was one before."""
     bad = ~jnp.isfinite(jnp.stack(list(scalars.values())))
@@ -194,7 +204,7 @@ def make_train_step(
     """
     phases = method.phases()
 
-    def local_step(
+    def train_step(
         state: GanState, batch: dict[str, jax.Array], key: jax.Array
     ) -> tuple[GanState, dict[str, jax.Array]]:
         local = batch_size // mesh.size
@@ -218,18 +228,13 @@ def make_train_step(
             gradients.parameters_changed(phase.networks)
             memory |= output.memory or {}
             scalars |= {f'{phase.name}/{name}': value for name, value in {**terms, **norms}.items()}
-        average = {
-            name: jax.tree.map(
-                lambda a, p: a + (1 - average_decay) * (p - a), old, sides['generator'].params[name]
-            )
-            for name, old in state.average.items()
-        }
+        average = _averages(state.average, sides['generator'].params, average_decay)
         fault = _find_fault(state.fault, state.step, scalars)
         return GanState(state.step + 1, **sides, average=average, memory=memory, fault=fault), scalars
 
     shared, split = PartitionSpec(), PartitionSpec(sharding.DATA)
     inputs, outputs = (state_specs(), split, shared), (state_specs(), shared)
-    mapped = jax.shard_map(local_step, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
+    mapped = jax.shard_map(train_step, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
     placed = jax.tree.map(
         lambda spec: NamedSharding(mesh, spec),
         (inputs, outputs),

@@ -14,7 +14,7 @@ import numpy as np
 
 from gan_transfer import data, pictures, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
-from gan_transfer.errors import RunStopped, from_user
+from gan_transfer.errors import RunStopped, UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.inference import Translator
 from gan_transfer.interruption import Interruption
@@ -47,6 +47,7 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
         make_method(config).check(config.image_size, len(dataset.domains))
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh())
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
+    _check_checkpoint(checkpoints, config, dataset.domains)
     first, total = checkpoints.latest() or 0, math.ceil(config.train_images / config.batch_size)
     report = Report(total=total * config.batch_size, done=first * config.batch_size)
     for change in changes:
@@ -60,6 +61,27 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
     loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
     status = loop.run(first, total)
     return _finish(report, workdir) if status == 0 else status
+
+
+def _check_checkpoint(checkpoints: Checkpoints, config: Any, domains: tuple[str, ...]) -> None:
+    """Refuses to go on from a checkpoint whose steps or labels would mean something else now.
+
+    Raises:
+      UserError: where batch size or domains differ.
+    """
+    step = checkpoints.latest()
+    if step is None:
+        return
+    about = checkpoints.about(step)
+    if about['images'] != step * config.batch_size:
+        raise UserError(
+            f'batch_size is {config.batch_size}; the checkpoint of step {step} has seen {about["images"]} images, '
+            f'{about["images"] // step} a step, and a run cannot change that'
+        )
+    if tuple(about['domains']) != tuple(domains):
+        raise UserError(
+            f'the data has the domains {", ".join(domains)}; the run was started with {", ".join(about["domains"])}'
+        )
 
 
 class _Loop:
@@ -145,13 +167,7 @@ class _Loop:
     def _first_step_done(self, scalars: dict[str, jax.Array], cached: int) -> None:
         jax.block_until_ready(scalars)
         new = _cached_programs() - cached
-        cache = (
-            'off'
-            if not jax.config.jax_compilation_cache_dir
-            else f'cold, {new} programs added'
-            if new
-            else 'warm'
-        )
+        cache = 'off' if not jax.config.jax_compilation_cache_dir else 'cold' if new else 'warm'
         self.report.compiled(
             f'first step after {time.monotonic() - self.started:.1f} s (compilation cache: {cache})'
         )
@@ -261,9 +277,9 @@ def _describe(config: Any, dataset: Any, experiment: Experiment, first: int, tot
 
 
 def _cached_programs() -> int:
-    """How many compiled programs the compilation cache holds."""
+    """How many compiled training steps the compilation cache holds."""
     folder = jax.config.jax_compilation_cache_dir
-    return len(list(pathlib.Path(folder).glob('*-cache'))) if folder else 0
+    return len(list(pathlib.Path(folder).glob('jit_train_step-*'))) if folder else 0
 
 
 def _finish(report: Report, workdir: str) -> int:

@@ -88,6 +88,8 @@ def test_changed_keys_are_listed(tmp_path):
         ('keep_checkpoints', 0, ('keep_checkpoints',)),
         ('optimizer.learning_rate', 0.0, ('optimizer.learning_rate is 0.0', 'above 0')),
         ('optimizer.schedule', 'step', ('step', 'cosine')),
+        ('optimizer.networks', {'discriminator_a': {'learning_rate': -1.0}}, ('learning_rate is -1.0',)),
+        ('method.generator_width', 0, ('generator_width is 0', 'above 0')),
         ('optimizer.b1', 1.5, ('optimizer.b1',)),
         ('optimizer.networks', {'generatr_a_to_b': {}}, ('generatr_a_to_b', "'generator_a_to_b'")),
         ('optimizer.networks', {'discriminator_a': {'lr': 1.0}}, ("'lr'", 'learning_rate')),
@@ -114,6 +116,13 @@ def test_every_value_out_of_range_is_one_line(key, value, parts):
     assert '\n' not in message
     for part in parts:
         assert part in message
+
+
+def test_a_decay_starts_before_the_end():
+    config = common.get_config()
+    config.optimizer.schedule, config.optimizer.decay_start_images = 'linear', config.train_images
+    with pytest.raises(UserError, match='decay_start_images is 200000'):
+        common.validate(config)
 
 
 def test_accumulation_divides_the_batch():

@@ -78,6 +78,7 @@ def test_a_paper_s_config_takes_two_steps_on_made_data(name, tmp_path):
         '--config.image_size=32',
         '--config.batch_size=2',
         '--config.train_images=4',
+        '--config.optimizer.schedule=constant',
         '--config.data.source=folder',
         f'--config.data.path={data}',
         f'--workdir={tmp_path / "run"}',

@@ -74,9 +74,10 @@ def test_sample_grid_has_a_row_for_each_source(run):
     workdir, _ = run
     with PIL.Image.open(workdir / 'samples' / '00000064.png') as image:
         grid = np.asarray(image)
-    assert grid.shape == (4 * 34 - 2, 2 * 34 - 2, 3)
-    assert (grid[32:34] == 255).all()
-    assert (grid[:, 32:34] == 255).all()
+    times = 3  # 32 px are magnified to 96
+    assert grid.shape == (times * (4 * 34 - 2), times * (2 * 34 - 2), 3)
+    assert (grid[times * 32 : times * 34] == 255).all()
+    assert (grid[:, times * 32 : times * 34] == 255).all()
 
 
 def test_a_finished_run_says_so(run, arguments):
@@ -93,6 +94,17 @@ def test_a_changed_config_is_refused(run, arguments):
     assert 'seed: 0 -> 4' in line
     assert 'method.pool_size: 8 -> 0' in line
     assert '--allow_config_change' in line
+
+
+def test_a_batch_size_or_domains_that_would_change_the_past_are_refused(run, arguments):
+    workdir, _ = run
+    again = (*arguments, f'--workdir={workdir}', '--allow_config_change')
+    assert 'batch_size is 2; the checkpoint of step 16 has seen 64 images, 4 a step' in command.error_line(
+        *again, '--config.batch_size=2'
+    )
+    swapped = [argument.replace('day,night', 'night,day') for argument in again]
+    line = command.error_line(*swapped)
+    assert 'the run was started with day, night' in line
 
 
 def test_resuming_gives_the_same_bits(run, arguments, tmp_path):

@@ -1,6 +1,7 @@
 """What a method is: networks, phases with losses, and how it translates. The step knows this and no method."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -103,6 +104,8 @@ class Method:
       r2_weight: weight of R2, the same on generated images.
       gradient_penalty_weight: weight of WGAN-GP's penalty between them.
       regularize_every: the penalties act every so many steps, so many times stronger (Karras et al. 2020, appendix B).
+
+    A class names in `positive` the numbers that must be above 0; no other may be below.
     """
 
     adversarial: str = 'lsgan'
@@ -111,6 +114,7 @@ class Method:
     gradient_penalty_weight: float = 0.0
     regularize_every: int = 1
 
+    positive: ClassVar[tuple[str, ...]] = ('regularize_every',)
     batch_fields: ClassVar[tuple[str, ...]]
     sampling: ClassVar[str]
     translate_fields: ClassVar[tuple[str, ...]]
@@ -119,8 +123,13 @@ class Method:
 
     def __post_init__(self) -> None:
         losses.check_adversarial(self.adversarial)
-        if self.regularize_every < 1:
-            raise ValueError(f'regularize_every is {self.regularize_every}; it must be at least 1')
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int | float):
+                continue
+            if not math.isfinite(value) or value < 0 or (field.name in self.positive and not value):
+                bound = 'above 0' if field.name in self.positive else '0 or more'
+                raise ValueError(f'{field.name} is {value}; it must be {bound}')
 
     @property
     def latent_size(self) -> int:
@@ -151,7 +160,14 @@ class Method:
         raise NotImplementedError
 
     def discriminator_terms(
-        self, given: PhaseInput, score: Score, real: Images, fake: Images, fake_score: Score | None = None
+        self,
+        given: PhaseInput,
+        score: Score,
+        real: Images,
+        fake: Images,
+        *,
+        fake_score: Score | None = None,
+        weight: float = 1.0,
     ) -> tuple[Float[Array, ''], Scalars]:
         """Returns the adversarial loss of one discriminator with its penalties, and the terms to log.
 
@@ -161,6 +177,7 @@ class Method:
           real: images of the data set.
           fake: generated images.
           fake_score: the same for generated images, where it differs (by their domain).
+          weight: of the adversarial terms; penalties have their own.
         """
         fake_score = fake_score or score
         real_logits, fake_logits = score(real), fake_score(fake)
@@ -174,7 +191,7 @@ class Method:
             'r2': self.r2_weight,
             'gradient_penalty': self.gradient_penalty_weight,
         }
-        loss = sum(terms.values()) + sum(
+        loss = weight * sum(terms.values()) + sum(
             self.regularize_every * weights[name] * value for name, value in penalties.items()
         )
         scores = {

@@ -55,6 +55,12 @@ class CycleGan(Method):
     discriminator_depth: int = 3
     initial_deviation: float = 0.02
 
+    positive: ClassVar[tuple[str, ...]] = (
+        'regularize_every',
+        'generator_width',
+        'discriminator_width',
+        'discriminator_depth',
+    )
     batch_fields: ClassVar[tuple[str, ...]] = ('source', 'target')
     sampling: ClassVar[str] = 'two_domains'
     translate_fields: ClassVar[tuple[str, ...]] = ('source', 'target_domain')
@@ -136,7 +142,7 @@ class CycleGan(Method):
         return PhaseOutput(loss, scalars)
 
     def discriminator_loss(self, given: PhaseInput) -> PhaseOutput:
-        """Both discriminators, each halved to slow it down against the generators (section 4)."""
+        """Both discriminators, their adversarial terms halved to slow them down against the generators (section 4)."""
         loss, scalars, memory = 0.0, {}, {}
         real = {'a': given.batch['source'], 'b': given.batch['target']}
         for domain in 'ab':
@@ -145,8 +151,10 @@ class CycleGan(Method):
                 keys = random.per_sample(random.named(given.key, pool), given.batch['slot'])
                 fake, memory[pool] = image_pool.query(given.memory[pool], fake, keys)
             network = given.networks[f'discriminator_{domain}']
-            total, terms = self.discriminator_terms(given, lambda x, n=network: n(x)[0], real[domain], fake)
-            loss += 0.5 * total
+            total, terms = self.discriminator_terms(
+                given, lambda x, n=network: n(x)[0], real[domain], fake, weight=0.5
+            )
+            loss += total
             scalars |= {f'{name}_{domain}': value for name, value in terms.items()}
         return PhaseOutput(loss, scalars, memory)
 

@@ -80,6 +80,14 @@ class StarGanV2(Method):
     style_encoder_width: int = 0
     discriminator_blocks: int = 0
 
+    positive: ClassVar[tuple[str, ...]] = (
+        'regularize_every',
+        'diversity_images',
+        'latent_length',
+        'style_size',
+        'mapping_width',
+        'max_width',
+    )
     sampling: ClassVar[str] = 'class_balanced'
     fully_convolutional: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
@@ -117,6 +125,12 @@ class StarGanV2(Method):
             raise ValueError(
                 f'downsamplings is {self.downsamplings}; at {image_size} px at most '
                 f'{int(math.log2(image_size)) - 2}'
+            )
+
+        if self.discriminator_blocks > int(math.log2(image_size)) - 1:
+            raise ValueError(
+                f'discriminator_blocks is {self.discriminator_blocks}; at {image_size} px at most '
+                f'{int(math.log2(image_size)) - 1}'
             )
 
     def _downsamplings(self, image_size: int) -> int:
@@ -204,7 +218,9 @@ class StarGanV2(Method):
         # Source and target domains differ sample by sample, so each set of images is scored by its own logits.
         real_score = functools.partial(_score, discriminator, batch['source_domain'])
         fake_score = functools.partial(_score, discriminator, batch['target_domain'])
-        return PhaseOutput(*self.discriminator_terms(given, real_score, batch['source'], fake, fake_score))
+        return PhaseOutput(
+            *self.discriminator_terms(given, real_score, batch['source'], fake, fake_score=fake_score)
+        )
 
     def generator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
         """Equation 5: adversarial, style reconstruction, diversity, cycle."""

@@ -18,6 +18,8 @@ def convolve(
     padding: int = 0,
 ) -> Float[Array, 'b h2 w2 d']:
     """Returns the convolution (cross-correlation, as in every deep-learning library) with zero padding."""
+    # Kernels stay in float32 up to here, so that sums of their taps lose nothing in bfloat16.
+    kernel = kernel.astype(images.dtype)
     return jax.lax.conv_general_dilated(
         images,
         kernel,

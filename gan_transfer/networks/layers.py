@@ -67,7 +67,7 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel, x = self.param('kernel', self.initializer, shape).astype(self.dtype), x.astype(self.dtype)
+        kernel, x = self.param('kernel', self.initializer, shape), x.astype(self.dtype)
         if self.resample == 'average':
             y = convolution.convolve_3x3_then_average(x, kernel)
         elif self.resample == 'nearest':
@@ -88,7 +88,7 @@ class TransposedConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
-        kernel = self.param('kernel', self.initializer, (3, 3, x.shape[-1], self.features)).astype(self.dtype)
+        kernel = self.param('kernel', self.initializer, (3, 3, x.shape[-1], self.features))
         bias = self.param('bias', nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
         return convolution.transposed_convolve_3x3(x.astype(self.dtype), kernel) + bias
 

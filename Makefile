@@ -1,4 +1,4 @@
-# The two commands: `make quickstart` trains the main job and shows a translated picture; `make test` is what CI runs.
+# The two commands: `make quickstart` trains the main job and names its picture; `make test` is what CI runs.
 PYTHON ?= python3
 VENV := .venv
 RUN := runs/quickstart

@@ -267,6 +267,8 @@ def _describe(config: Any, dataset: Any, experiment: Experiment, first: int, tot
     }
     sizes = ', '.join(f'{name} {count / 1e6:.2f} M' for name, count in parameters.items())
     images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
+    if dataset.faults.count:
+        images += f'; unreadable and replaced: {dataset.faults.count}'
     start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
     return (
         f'{config.method.name} at {config.image_size} px on {jax.device_count()} {jax.default_backend()} device(s)\n'

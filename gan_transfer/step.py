@@ -37,6 +37,14 @@ def to_model_batch(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {k: to_float(v) if k in IMAGE_FIELDS and v.dtype == jnp.uint8 else v for k, v in batch.items()}
 
 
+def _through(forward: Forward, phase: Phase) -> list[str]:
+    """The networks that a phase trains through a shared forward pass.
+
+    In the order of the pass: a set's order changes from process to process, and with it the compiled program.
+    """
+    return [name for name in forward.networks if name in phase.networks]
+
+
 class _Gradients:
     """Losses and gradients of phases within one step, at whatever parameters are current.
 
@@ -91,7 +99,7 @@ class _Gradients:
         batch = self.context['batch']
         for name in phase.forwards:
             forward = self.forwards[name]
-            through = set(forward.networks) & set(phase.networks)
+            through = _through(forward, phase)
             if name not in self.made or (through and name not in self.pullbacks):
                 inner = {n: params[n] for n in forward.networks}
                 self.made[name], self.pullbacks[name] = jax.vjp(
@@ -103,7 +111,7 @@ class _Gradients:
             lambda p, v: self._loss(phase, {**params, **p}, v, self.context), argnums=(0, 1), has_aux=True
         )(trained, values)
         for name in phase.forwards:
-            through = set(self.forwards[name].networks) & set(phase.networks)
+            through = _through(self.forwards[name], phase)
             if through:
                 (more,) = self.pullbacks[name](cotangents[name])
                 gradients |= {n: jax.tree.map(jnp.add, gradients[n], more[n]) for n in through}
@@ -112,7 +120,7 @@ class _Gradients:
     def _accumulated(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
         """Means over microbatches, one at a time; a pass that is differentiated is made anew, to save memory."""
         trained = {name: params[name] for name in phase.networks}
-        through = [n for n in phase.forwards if set(self.forwards[n].networks) & set(phase.networks)]
+        through = [n for n in phase.forwards if _through(self.forwards[n], phase)]
         stored = {n: self.made[n] for n in phase.forwards if n not in through and n in self.made}
         parts = jax.tree.map(self._split, {k: self.context[k] for k in ('batch', 'memory')})
 

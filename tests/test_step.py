@@ -3,6 +3,11 @@
 A new method adds its tiny hyper-parameters to TINY and gets every test.
 """
 
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
 import types
 
 import jax
@@ -300,3 +305,29 @@ def test_wrong_method_field_and_network_name_the_choices():
         ValueError, match=r"optimizer.networks has 'generator'; the networks are generator_a_to_b"
     ):
         experiment_lib.make_experiment(config, domains=2, mesh=sharding.make_mesh())
+
+
+def program_digest(name):
+    """The program of a step as it goes to the compiler."""
+    experiment = make_experiment(name)
+    batch = make_batch(experiment, name)
+    lowered = experiment.train_step.lower(experiment.abstract_state, batch, jax.random.key(0))
+    return hashlib.sha256(lowered.as_text().encode()).hexdigest()
+
+
+@every_method
+def test_every_process_compiles_the_same_program(name):
+    """Otherwise no compilation cache is ever warm, and the processes of one run do not fit together."""
+    code = f'from tests.test_step import program_digest; print(program_digest({name!r}))'
+    digests = set()
+    for seed in ('1', '2', '3'):
+        out = subprocess.run(
+            [sys.executable, '-c', code],
+            cwd=pathlib.Path(__file__).parents[1],
+            env={**os.environ, 'PYTHONHASHSEED': seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(out.stdout.split()[-1])
+    assert len(digests) == 1

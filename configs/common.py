@@ -12,6 +12,7 @@ Durations are in images seen: a step sees `batch_size` images, whatever a method
 import dataclasses
 import difflib
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -160,16 +161,13 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     """
     _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
     _one_of(config, 'data.augmentation', AUGMENTATIONS)
-    _one_of(config, 'optimizer.schedule', SCHEDULES)
     for key in POSITIVE:
         _within(config, key, 1)
-    for key in ('optimizer.weight_decay', 'optimizer.gradient_clip', 'optimizer.decay_start_images', 'seed'):
-        _within(config, key, 0)
+    _within(config, 'seed', 0)
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
         _within(config, key, 0, 1)
-    for key in ('average_decay', 'optimizer.b1', 'optimizer.b2'):
-        _within(config, key, 0, 1, below=True)
-    _within(config, 'optimizer.learning_rate', 0, above=True)
+    _within(config, 'average_decay', 0, 1, below=True)
+    _validate_optimizer(config, 'optimizer', [key for key in config.optimizer if key != 'networks'])
     _within(config, 'data.resize_ratio', 1)
     _validate_data(config.data)
     if config.image_size % 4:
@@ -211,18 +209,18 @@ def _validate_method(config: ConfigDict) -> None:
             if key == 'networks' or key not in config.optimizer:
                 choices = [k for k in config.optimizer if k != 'networks']
                 raise UserError(f'optimizer.networks.{network} has no key {key!r}{_choices(key, choices)}')
-            _check_optimizer_value(f'optimizer.networks.{network}.{key}', key, values[key])
+        _validate_optimizer(config, f'optimizer.networks.{network}', values)
 
 
-def _check_optimizer_value(name: str, key: str, value: Any) -> None:
-    """Refuses a network's own value of `config.optimizer` out of the range that the common one has."""
-    if key == 'schedule':
-        if value not in SCHEDULES:
-            raise UserError(f'{name} is {value!r}{_choices(str(value), SCHEDULES)}')
-        return
-    low_ok = value > 0 if key == 'learning_rate' else value >= 0
-    if not low_ok or (key in ('b1', 'b2') and value >= 1):
-        raise UserError(f'{name} is {value}; it is out of range')
+def _validate_optimizer(config: ConfigDict, place: str, keys: Iterable[str]) -> None:
+    """Checks the optimizer's values at `place`: those of all networks, or a network's own."""
+    for key in keys:
+        if key == 'schedule':
+            _one_of(config, f'{place}.{key}', SCHEDULES)
+        elif key in ('b1', 'b2'):
+            _within(config, f'{place}.{key}', 0, 1, below=True)
+        else:
+            _within(config, f'{place}.{key}', 0, above=key == 'learning_rate')
 
 
 def _validate_data(data: ConfigDict) -> None:

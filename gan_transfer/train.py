@@ -47,8 +47,9 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
         make_method(config).check(config.image_size, len(dataset.domains))
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh())
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
-    _check_checkpoint(checkpoints, config, dataset.domains)
     first, total = checkpoints.latest() or 0, math.ceil(config.train_images / config.batch_size)
+    if first:
+        _check_checkpoint(checkpoints.about(first), first, config, dataset.domains)
     report = Report(total=total * config.batch_size, done=first * config.batch_size)
     for change in changes:
         report.say(f'config changed: {change}')
@@ -63,16 +64,12 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
     return _finish(report, workdir) if status == 0 else status
 
 
-def _check_checkpoint(checkpoints: Checkpoints, config: Any, domains: tuple[str, ...]) -> None:
+def _check_checkpoint(about: dict[str, Any], step: int, config: Any, domains: tuple[str, ...]) -> None:
     """Refuses to go on from a checkpoint whose steps or labels would mean something else now.
 
     Raises:
       UserError: where batch size or domains differ.
     """
-    step = checkpoints.latest()
-    if step is None:
-        return
-    about = checkpoints.about(step)
     if about['images'] != step * config.batch_size:
         raise UserError(
             f'batch_size is {config.batch_size}; the checkpoint of step {step} has seen {about["images"]} images, '

@@ -1,25 +1,17 @@
 """Optimizers: schedules, coupled weight decay, overrides of single networks."""
 
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
+from configs import common
 from gan_transfer.optimizer import make_optimizer, make_schedule
 
 
 def _config(**changes):
-    values = {
-        'learning_rate': 0.1,
-        'b1': 0.0,
-        'b2': 0.99,
-        'weight_decay': 0.0,
-        'gradient_clip': 0.0,
-        'schedule': 'constant',
-        'decay_start_images': 0,
-        'networks': {},
-    }
-    return ml_collections.ConfigDict(values | changes)
+    optimizer = common.get_config().optimizer
+    optimizer.update(learning_rate=0.1, b1=0.0, b2=0.99, **changes)
+    return optimizer
 
 
 @pytest.mark.parametrize(('name', 'middle'), [('constant', 2.0), ('linear', 1.0), ('cosine', 1.0)])

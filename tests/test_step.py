@@ -12,11 +12,11 @@ import types
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import optax
 import pytest
 
+from configs import common
 from gan_transfer import experiment as experiment_lib
 from gan_transfer import sharding
 from gan_transfer.methods import METHODS
@@ -38,28 +38,13 @@ every_method = pytest.mark.parametrize('name', METHODS)
 
 
 def make_config(name, **changes):
-    optimizer = {
-        'learning_rate': 1e-3,
-        'b1': 0.5,
-        'b2': 0.99,
-        'weight_decay': 0.0,
-        'gradient_clip': 0.0,
-        'schedule': 'constant',
-        'decay_start_images': 0,
-        'networks': {},
-    }
-    values = {
-        'method': {'name': name, **TINY[name], **changes.pop('method', {})},
-        'image_size': SIZE,
-        'batch_size': BATCH,
-        'train_images': 1000,
-        'optimizer': optimizer,
-        'average_decay': 0.9,
-        'compute_dtype': 'float32',
-        'rematerialize': False,
-        'accumulation': 1,
-    }
-    return ml_collections.ConfigDict(values | changes)
+    config = common.get_config()
+    config.method = {'name': name, **TINY[name], **changes.pop('method', {})}
+    config.image_size, config.batch_size, config.train_images = SIZE, BATCH, 1000
+    config.optimizer.update(learning_rate=1e-3, b1=0.5, b2=0.99)
+    config.average_decay = 0.9
+    config.update(changes)
+    return config
 
 
 def make_experiment(name, devices=1, **changes):

@@ -26,24 +26,11 @@ def open_dataset(config: ConfigDict) -> Dataset:
     if data.source in ARTWORK:
         artwork = ARTWORK[data.source]()
         return open_artwork(artwork, config.image_size, cache, data.domains, share_keys=data.share_keys)
+    reading = {name: data[name] for name in ('background', 'max_corrupt_share', 'threads')}
     if data.source == 'folder':
-        return open_folder(
-            data.path,
-            cache,
-            data.domains,
-            background=data.background,
-            max_corrupt_share=data.max_corrupt_share,
-            threads=data.threads,
-        )
+        return open_folder(data.path, cache, data.domains, **reading)
     if data.source.startswith(TFDS_PREFIX):
-        return open_tfds(
-            data.source,
-            cache,
-            data.domains,
-            background=data.background,
-            max_corrupt_share=data.max_corrupt_share,
-            threads=data.threads,
-        )
+        return open_tfds(data.source, cache, data.domains, **reading)
     raise ValueError(f'unknown data.source {data.source!r}; there are {", ".join(SOURCES)}')
 
 

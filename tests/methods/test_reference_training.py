@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import pytest
 
+from configs import common
 from gan_transfer import experiment as experiment_lib
 from gan_transfer import sharding
 from gan_transfer.importers import cyclegan, stargan_v2
@@ -14,26 +14,12 @@ from tests.reference import cases
 
 
 def _config(method, image_size, batch_size, optimizer, average_decay=0.0, accumulation=1):
-    adam = {
-        'weight_decay': 0.0,
-        'gradient_clip': 0.0,
-        'schedule': 'constant',
-        'decay_start_images': 0,
-        'networks': {},
-    }
-    return ml_collections.ConfigDict(
-        {
-            'method': method,
-            'image_size': image_size,
-            'batch_size': batch_size,
-            'train_images': 1000,
-            'optimizer': {**adam, **optimizer},
-            'average_decay': average_decay,
-            'compute_dtype': 'float32',
-            'rematerialize': False,
-            'accumulation': accumulation,
-        }
-    )
+    config = common.get_config()
+    config.method = method
+    config.image_size, config.batch_size = image_size, batch_size
+    config.optimizer.update(optimizer)
+    config.average_decay, config.accumulation = average_decay, accumulation
+    return config
 
 
 def _run(config, domains, params, batches):

@@ -89,3 +89,24 @@ def one_centred_penalty(
 def l1(a: Float[Array, '...'], b: Float[Array, '...']) -> Scalar:
     """Mean absolute difference."""
     return jnp.abs(a - b).mean()
+
+
+def patch_nce(
+    queries: Float[Array, 'b n d'], keys: Float[Array, 'b n d'], temperature: float = 0.07
+) -> Float[Array, 'b']:
+    """PatchNCE (Park et al. 2020, equation 3): each query must find the key of its own place among its image's.
+
+    The original computes the positive apart and puts -10 in its place among the negatives, which weighs exp(-140):
+    nothing. So this is the cross-entropy of plain similarities.
+
+    Args:
+      queries: unit vectors of the translation's patches.
+      keys: unit vectors of the source's patches at the same places; constants, no gradient flows to them.
+      temperature: divides the similarities.
+
+    Returns:
+      the mean over the places, for each image.
+    """
+    similarities = jnp.einsum('bnd,bmd->bnm', queries, jax.lax.stop_gradient(keys)) / temperature
+    own = jnp.einsum('bnn->bn', similarities)
+    return (jax.nn.logsumexp(similarities, axis=-1) - own).mean(-1)

@@ -32,13 +32,18 @@ class Samples(NamedTuple):
 
 
 def choose_samples(
-    dataset: Any, fields: tuple[str, ...], load: Callable[[Any], np.ndarray], config: Any
+    dataset: Any,
+    fields: tuple[str, ...],
+    directions: tuple[tuple[int, int], ...],
+    load: Callable[[Any], np.ndarray],
+    config: Any,
 ) -> Samples:
     """Chooses test images (training images where there are none) by the config's seed; the same at every call.
 
     Args:
       dataset: the open data set.
       fields: the method's `translate_fields`.
+      directions: the method's pairs of source and target domain.
       load: an example to its image at the training size, uint8 [h, w, 3].
       config: for `seed`, `sample_rows`, `sample_columns`.
     """
@@ -58,9 +63,9 @@ def choose_samples(
         name = domains[domain]
         return load(images[name][int(order[name][place % len(order[name])])])
 
-    row_domains = [i % len(domains) for i in range(rows)]
-    sources = np.stack([example(domain, i) for i, domain in enumerate(row_domains)])
     if 'target' in fields:
+        row_domains = [i % len(domains) for i in range(rows)]
+        sources = np.stack([example(domain, i) for i, domain in enumerate(row_domains)])
         column_domains = [i % len(domains) for i in range(columns)]
         targets = np.stack([example(domain, rows + i) for i, domain in enumerate(column_domains)])
         batch = {
@@ -70,7 +75,8 @@ def choose_samples(
             'target_domain': np.tile(np.int32(column_domains), rows),
         }
         return Samples(_only(batch, fields), sources, targets, None)
-    target_domains = [(domain + 1) % len(domains) for domain in row_domains]
+    row_domains, target_domains = zip(*(directions[i % len(directions)] for i in range(rows)), strict=True)
+    sources = np.stack([example(domain, i) for i, domain in enumerate(row_domains)])
     truths = None
     if dataset.paired_test:
         truths = np.stack([example(domain, i) for i, domain in enumerate(target_domains)])

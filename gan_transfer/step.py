@@ -19,7 +19,7 @@ from gan_transfer.methods.contract import Forward, Method, Network, Networks, Ph
 from gan_transfer.optimizer import Optimizer
 from gan_transfer.state import Fault, GanState, Params, SideState, to_float
 
-IMAGE_FIELDS = ('source', 'target', 'target_2')
+IMAGE_FIELDS = ('source', 'target', 'target_2', 'paired')
 TrainStep = Callable[[GanState, dict[str, jax.Array], jax.Array], tuple[GanState, dict[str, jax.Array]]]
 
 
@@ -74,36 +74,39 @@ class _Gradients:
             if set(names) & set(forward.networks):
                 self.pullbacks.pop(forward.name, None)
 
-    def _run(self, forward: Forward, params: dict[str, Params], batch: dict[str, jax.Array]) -> Any:
-        return forward.function(network_view(self.networks, params), batch)
+    def _given(self, name: str, params: dict[str, Params], part: dict[str, Any]) -> PhaseInput:
+        """What the phase or forward pass `name` sees of a part of the batch."""
+        return PhaseInput(
+            networks=network_view(self.networks, params),
+            batch=part['batch'],
+            forwards={},
+            memory={},
+            key=random.named(self.context['key'], name),
+            images_seen=self.context['images_seen'],
+            step=self.context['step'],
+            axis=sharding.DATA,
+        )
+
+    def _run(self, forward: Forward, params: dict[str, Params], part: dict[str, Any]) -> Any:
+        return forward.function(self._given(forward.name, params, part))
 
     def _loss(
         self, phase: Phase, params: dict[str, Params], forwards: dict[str, Any], part: dict[str, Any]
     ) -> tuple[jax.Array, PhaseOutput]:
-        key = random.named(self.context['key'], phase.name)
-        given = PhaseInput(
-            networks=network_view(self.networks, params),
-            batch=part['batch'],
-            forwards=forwards,
-            memory=part['memory'],
-            key=key,
-            images_seen=self.context['images_seen'],
-            step=self.context['step'],
-        )
-        output = phase.loss(given)
+        given = self._given(phase.name, params, part)
+        output = phase.loss(given._replace(forwards=forwards, memory=part['memory']))
         # JAX sorts the keys of a dict and keeps those of an OrderedDict: the first bad term is told by their order.
         return output.loss, output._replace(scalars=collections.OrderedDict(output.scalars))
 
     def _at_once(self, phase: Phase, params: dict[str, Params]) -> tuple[dict[str, Params], PhaseOutput]:
         """One backward pass; a shared forward is differentiated by the vjp of the pass that was made."""
-        batch = self.context['batch']
         for name in phase.forwards:
             forward = self.forwards[name]
             through = _through(forward, phase)
             if name not in self.made or (through and name not in self.pullbacks):
                 inner = {n: params[n] for n in forward.networks}
                 self.made[name], self.pullbacks[name] = jax.vjp(
-                    lambda p, f=forward: self._run(f, {**params, **p}, batch), inner
+                    lambda p, f=forward: self._run(f, {**params, **p}, self.context), inner
                 )
         values = {name: self.made[name] for name in phase.forwards}
         trained = {name: params[name] for name in phase.networks}
@@ -130,9 +133,7 @@ class _Gradients:
             def loss(p: dict[str, Params]) -> tuple[jax.Array, tuple[PhaseOutput, Any]]:
                 merged = {**params, **p}
                 made = {
-                    n: self._run(self.forwards[n], merged, part['batch'])
-                    for n in phase.forwards
-                    if n not in values
+                    n: self._run(self.forwards[n], merged, part) for n in phase.forwards if n not in values
                 }
                 made = {**values, **made}
                 value, output = self._loss(phase, merged, made, part)

@@ -230,8 +230,13 @@ class _Loop:
 def _make_sampler(config: Any, dataset: Any, experiment: Experiment) -> Callable[[GanState], np.ndarray]:
     """Returns a function that draws the sample grid of a state: the same test images every time."""
     size = (config.image_size, config.image_size)
+    method = experiment.method
     samples = pictures.choose_samples(
-        dataset, experiment.method.translate_fields, lambda example: data.resize(example.image, size), config
+        dataset,
+        method.translate_fields,
+        method.directions(len(dataset.domains)),
+        lambda example: data.resize(example.image, size),
+        config,
     )
     translator = Translator(
         experiment, min(config.evaluate_batch_size, len(samples.batch['source'])), config.seed

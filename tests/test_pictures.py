@@ -40,7 +40,7 @@ def config():
 
 
 def choose(dataset, fields, config):
-    return pictures.choose_samples(dataset, fields, lambda example: example.image, config)
+    return pictures.choose_samples(dataset, fields, ((0, 1), (1, 0)), lambda example: example.image, config)
 
 
 def domain_and_index(images):

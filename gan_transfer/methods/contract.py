@@ -1,6 +1,7 @@
 """What a method is: networks, phases with losses, and how it translates. The step knows this and no method."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -43,16 +44,17 @@ class Network(NamedTuple):
 
 
 class PhaseInput(NamedTuple):
-    """What a loss sees.
+    """What a loss sees, and, without `forwards` and `memory`, a shared forward pass.
 
     Attributes:
       networks: every network, applied to parameters of which only those of the phase are differentiated.
       batch: float images in [-1, 1], domains, latents, and `slot` [b], the place in the global batch.
       forwards: outputs of the phase's shared forward passes, by name.
       memory: what the method keeps between steps.
-      key: random key of this step and phase.
+      key: random key of this step and of this phase or forward pass, the same on every device.
       images_seen: images seen before this step, float32; weights that decay are functions of it.
       step: steps done before this one.
+      axis: name of the mesh axis that the batch is split along, for statistics of the whole batch.
     """
 
     networks: Networks
@@ -62,6 +64,7 @@ class PhaseInput(NamedTuple):
     key: Key[Array, '']
     images_seen: Float[Array, '']
     step: Array
+    axis: str
 
 
 class PhaseOutput(NamedTuple):
@@ -81,7 +84,7 @@ class Forward(NamedTuple):
 
     name: str
     networks: tuple[str, ...]
-    function: Callable[[Networks, dict[str, Array]], dict[str, Array]]
+    function: Callable[[PhaseInput], dict[str, Array]]
 
 
 class Phase(NamedTuple):
@@ -138,6 +141,10 @@ class Method:
 
     def check(self, image_size: int, domains: int) -> None:
         """Raises ValueError where the method cannot work on such images."""
+
+    def directions(self, domains: int) -> tuple[tuple[int, int], ...]:
+        """Returns the ordered pairs (source domain, target domain) that it translates between."""
+        return tuple(itertools.permutations(range(domains), 2))
 
     def networks(self, settings: NetworkSettings) -> dict[str, Network]:
         """Returns the networks by name; the names are the keys of states, optimizers, logs and checkpoints."""

@@ -116,10 +116,10 @@ class CycleGan(Method):
             Phase('discriminator', 'discriminator', discriminators, self.discriminator_loss, ('translated',)),
         )
 
-    def _translated(self, networks: Networks, batch: dict[str, Array]) -> dict[str, Array]:
+    def _translated(self, given: PhaseInput) -> dict[str, Array]:
         return {
-            'b': networks['generator_a_to_b'](batch['source'])[0],
-            'a': networks['generator_b_to_a'](batch['target'])[0],
+            'b': given.networks['generator_a_to_b'](given.batch['source'])[0],
+            'a': given.networks['generator_b_to_a'](given.batch['target'])[0],
         }
 
     def generator_loss(self, given: PhaseInput) -> PhaseOutput:

@@ -43,7 +43,9 @@ class StarGanV2(Method):
     Attributes:
       style_weight: weight of the style reconstruction (equation 2).
       diversity_weight: weight of the distance between two outputs, which is maximized (equation 3) ...
-      diversity_images: ... decaying linearly to 0 over so many images.
+      diversity_images: ... decaying linearly to 0 over so many images ...
+      diversity_limit: ... and counted, for each image, up to so much; 0 counts all, as the original does. A high
+        weight with a limit keeps short runs from collapsing to one look without driving outputs apart for ever.
       cycle_weight: weight of the L1 cycle reconstruction (equation 4).
       passes: where styles come from in training; ('reference',) alone leaves the mapping network out.
       reference_trains: what the reference pass updates: the generator alone in the original, where the latent
@@ -66,6 +68,7 @@ class StarGanV2(Method):
     style_weight: float = 1.0
     diversity_weight: float = 1.0
     diversity_images: int = 800_000
+    diversity_limit: float = 0.0
     cycle_weight: float = 1.0
     passes: tuple[str, ...] = PASSES
     reference_trains: str = 'generator'
@@ -180,9 +183,7 @@ class StarGanV2(Method):
     def forwards(self) -> tuple[Forward, ...]:
         styles = {'latent': 'mapping_network', 'reference': 'style_encoder'}
         return tuple(
-            Forward(
-                f'translated_{name}', ('generator', styles[name]), functools.partial(self._translated, name)
-            )
+            Forward(f'translated_{name}', ('generator', styles[name]), functools.partial(self._forward, name))
             for name in self.passes
         )
 
@@ -206,6 +207,9 @@ class StarGanV2(Method):
         if name == 'latent':
             return networks['mapping_network'](batch[f'latent{suffix}'], batch['target_domain'])[0]
         return networks['style_encoder'](batch[f'target{suffix}'], batch['target_domain'])[0]
+
+    def _forward(self, name: str, given: PhaseInput) -> dict[str, Array]:
+        return self._translated(name, given.networks, given.batch)
 
     def _translated(self, name: str, networks: Networks, batch: Batch) -> dict[str, Array]:
         style = self._style(name, '', networks, batch)
@@ -242,9 +246,11 @@ class StarGanV2(Method):
         if self.diversity_weight:
             other_style = self._style(name, '_2', networks, batch)
             other = jax.lax.stop_gradient(networks['generator'](source, other_style)[0])
-            terms['diversity'] = losses.l1(images, other)
+            distances = jax.vmap(losses.l1)(images, other)
+            terms['diversity'] = distances.mean()
+            counted = jnp.minimum(distances, self.diversity_limit or jnp.inf).mean()
             left = jnp.clip(1 - given.images_seen / self.diversity_images, 0, 1)
-            loss -= self.diversity_weight * left * terms['diversity']
+            loss -= self.diversity_weight * left * counted
         return PhaseOutput(loss, terms)
 
     def translate(self, networks: Networks, batch: Batch, key: Key[Array, '']) -> Images:

@@ -3,6 +3,8 @@
 The rewritings here give the same result as the plain form with fewer operations; each says which.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -78,15 +80,32 @@ def upsample_then_convolve_3x3(
     An even output pixel sees the pixel before its own once and its own twice, an odd one its own twice and the next
     once: four 2x2 convolutions at the small size, 16 products for each input pixel in place of 36.
     """
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    h, w = images.shape[1:3]
 
     def pair(taps: Array, parity: int) -> Array:  # three taps along axis 0 as two
         first, second = (taps[:1], taps[1:2] + taps[2:]) if parity == 0 else (taps[:1] + taps[1:2], taps[2:])
         return jnp.concatenate([first, second])
 
+    return _double(images, lambda row, column: pair(pair(kernel, row).swapaxes(0, 1), column).swapaxes(0, 1))
+
+
+def transposed_convolve_4x4(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, '4 4 c d']
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns the transposed 4x4 convolution of stride 2 and padding 1: twice the size.
+
+    Input pixel i reaches the output pixels 2i - 1 + k for k = 0 to 3. So an even output pixel sees the pixel before
+    its own (k = 3) and its own (k = 1), an odd one its own (k = 2) and the next (k = 0): four 2x2 convolutions.
+    """
+    return _double(images, lambda row, column: kernel[3 - row :: -2, 3 - column :: -2])
+
+
+def _double(
+    images: Float[Array, 'b h w c'], weights: Callable[[int, int], Float[Array, '2 2 c d']]
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns twice the size: the output pixels of each parity by a 2x2 convolution of their own, zeros outside."""
+    padded, (h, w) = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), images.shape[1:3]
+
     def phase(row: int, column: int) -> Array:
-        weights = pair(pair(kernel, row).swapaxes(0, 1), column).swapaxes(0, 1)
-        return convolve(padded[:, row : row + h + 1, column : column + w + 1], weights)
+        return convolve(padded[:, row : row + h + 1, column : column + w + 1], weights(row, column))
 
     return _interleave([[phase(row, column) for column in (0, 1)] for row in (0, 1)])

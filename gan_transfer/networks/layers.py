@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from gan_transfer.networks import convolution
 
@@ -16,6 +16,16 @@ Initializer = Callable[..., Array]
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 # One linear layer per domain, stacked on axis 0, which does not count as fan-in.
 he_normal_by_domain = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal', batch_axis=(0,))
+
+
+def scale_initializer(key: Key[Array, ''], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Scales of a batch norm as pix2pix draws them: normal around 1."""
+    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+def xavier_normal(gain: float) -> Initializer:
+    """Glorot and Bengio 2010: an untruncated normal with variance 2 gain^2 / (fan-in + fan-out)."""
+    return nn.initializers.variance_scaling(gain**2, 'fan_avg', 'normal')
 
 
 def leaky_relu(x: Float[Array, '...']) -> Float[Array, '...']:
@@ -37,6 +47,27 @@ def upsample_nearest(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
     """Every pixel as 2x2 pixels."""
     b, h, w, c = x.shape
     return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
+
+
+def blur_downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
+    """Every second pixel of the image blurred by [1, 2, 1] / 4 in both directions, borders mirrored (Zhang 2019)."""
+    padded, (h, w) = reflection_pad(x, 1), x.shape[1:3]
+    rows = (padded[:, :h:2] + 2 * padded[:, 1 : h + 1 : 2] + padded[:, 2 : h + 2 : 2]) / 4
+    return (rows[:, :, :w:2] + 2 * rows[:, :, 1 : w + 1 : 2] + rows[:, :, 2 : w + 2 : 2]) / 4
+
+
+def blur_upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
+    """Twice the size by the filter [1, 3, 3, 1] / 4 in both directions, borders repeated: linear interpolation."""
+
+    def double(y: Array, axis: int) -> Array:
+        edges = [(0, 0)] * 4
+        edges[axis] = (1, 1)
+        padded, size = jnp.pad(y, edges, mode='edge'), y.shape[axis]
+        before, after = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2))
+        pair = jnp.stack([0.75 * y + 0.25 * before, 0.75 * y + 0.25 * after], axis=axis + 1)
+        return pair.reshape(*y.shape[:axis], 2 * size, *y.shape[axis + 1 :])
+
+    return double(double(x, 1), 2)
 
 
 def normalize_instances(x: Float[Array, 'b h w c'], epsilon: float = 1e-5) -> Float[Array, 'b h w c']:
@@ -80,17 +111,47 @@ class Convolution(nn.Module):
 
 
 class TransposedConvolution(nn.Module):
-    """The transposed 3x3 convolution that doubles height and width; `kernel` [3, 3, in, out]."""
+    """The transposed convolution that doubles height and width; `kernel` [k, k, in, out] with k 3 or 4."""
 
     features: int
+    kernel_size: int = 3
+    use_bias: bool = True
     initializer: Initializer = he_normal
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 d']:
-        kernel = self.param('kernel', self.initializer, (3, 3, x.shape[-1], self.features))
-        bias = self.param('bias', nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
-        return convolution.transposed_convolve_3x3(x.astype(self.dtype), kernel) + bias
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param('kernel', self.initializer, shape)
+        convolve = {3: convolution.transposed_convolve_3x3, 4: convolution.transposed_convolve_4x4}
+        y = convolve[self.kernel_size](x.astype(self.dtype), kernel)
+        if self.use_bias:
+            y += self.param('bias', nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
+        return y
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization (Ioffe and Szegedy 2015) with learnt scale and offset, in float32, and no running statistics.
+
+    Called with the mesh axis that the batch is split along, it takes mean and variance over the whole batch, on all
+    devices. Without, every image is normalized by itself, so that no image depends on its neighbours in a batch: what
+    the original does when it translates (one image at a time, with that image's statistics).
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'b h w c'], axis: str | None = None) -> Float[Array, 'b h w c']:
+        scale = self.param('scale', scale_initializer, (x.shape[-1],))
+        bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],))
+        values = x.astype(jnp.float32)
+
+        def mean(y: Array) -> Array:
+            if axis is None:
+                return y.mean((1, 2), keepdims=True)
+            return jax.lax.pmean(y.mean((0, 1, 2)), axis)
+
+        centred = values - mean(values)
+        normalized = centred * jax.lax.rsqrt(mean(jnp.square(centred)) + 1e-5)
+        return (normalized * scale + bias).astype(x.dtype)
 
 
 class InstanceNorm(nn.Module):
@@ -126,6 +187,12 @@ class DomainDense(nn.Module):
         bias = self.param('bias', nn.initializers.zeros_init(), (self.domains, self.features))
         equation = 'bi,dio->bdo' if x.ndim == 2 else 'bdi,dio->bdo'
         return jnp.einsum(equation, x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
+def dropout(x: Float[Array, 'b ...'], rate: float, keys: Key[Array, 'b']) -> Float[Array, 'b ...']:
+    """Sets a share `rate` of the values to 0 and scales the others up; each sample by a key of its own."""
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(kept, x / (1 - rate), 0)
 
 
 def select_domain(x: Float[Array, 'b domains ...'], domain: Int[Array, 'b']) -> Float[Array, 'b ...']:

@@ -7,38 +7,53 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_transfer.networks import layers
-from gan_transfer.networks.layers import Convolution, leaky_relu, normalize_instances
+from gan_transfer.networks.layers import (
+    BatchNorm,
+    Convolution,
+    blur_downsample,
+    leaky_relu,
+    normalize_instances,
+)
 
 
 class PatchDiscriminator(nn.Module):
-    """4x4 convolutions, the first `depth` of stride 2; depth 3 sees patches of 70 pixels."""
+    """4x4 convolutions, the first `depth` of stride 2; depth 3 sees patches of 70 pixels.
+
+    Attributes:
+      antialias: resample by blurring in place of strides (CUT).
+      batch_norm: batch normalization in place of instance normalization (pix2pix); `axis` is then the mesh axis of the
+        batch, as `layers.BatchNorm` takes it.
+    """
 
     width: int = 64
     depth: int = 3
+    antialias: bool = False
+    batch_norm: bool = False
     initializer: layers.Initializer = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h2 w2 1'], dict[str, Array]]:
+    def __call__(
+        self, images: Float[Array, 'b h w c'], axis: str | None = None
+    ) -> tuple[Float[Array, 'b h2 w2 1'], dict[str, Array]]:
+        shared = {'padding': 1, 'initializer': self.initializer, 'dtype': self.dtype}
         features = {}
         x = images.astype(self.dtype)
         for i in range(self.depth + 1):
-            stride = 2 if i < self.depth else 1
-            width = self.width * min(2**i, 8)
+            halves = i < self.depth
             x = Convolution(
-                width,
+                self.width * min(2**i, 8),
                 4,
-                stride=stride,
-                padding=1,
-                initializer=self.initializer,
-                dtype=self.dtype,
+                stride=2 if halves and not self.antialias else 1,
+                use_bias=i == 0 or not self.batch_norm,
+                **shared,
                 name=f'layer_{i}',
             )(x)
             if i > 0:
-                x = normalize_instances(x)
+                x = BatchNorm(name=f'norm_{i}')(x, axis) if self.batch_norm else normalize_instances(x)
             x = leaky_relu(x)
             features[f'layer_{i}'] = x
-        logits = Convolution(1, 4, padding=1, initializer=self.initializer, dtype=self.dtype, name='output')(
-            x
-        )
+            if halves and self.antialias:
+                x = blur_downsample(x)
+        logits = Convolution(1, 4, **shared, name='output')(x)
         return logits.astype(jnp.float32), features

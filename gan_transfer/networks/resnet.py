@@ -1,4 +1,4 @@
-"""The ResNet generator of CycleGAN (Zhu et al. 2017, appendix 7.2; residual blocks of Johnson et al. 2016)."""
+"""The ResNet generator of CycleGAN (Zhu et al. 2017, appendix 7.2; residual blocks of Johnson et al. 2016) and CUT."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from gan_transfer.networks import layers
 from gan_transfer.networks.layers import (
     Convolution,
     TransposedConvolution,
+    blur_downsample,
+    blur_upsample,
     normalize_instances,
     reflection_pad,
 )
@@ -33,11 +35,14 @@ class ResidualBlock(nn.Module):
 class ResNetGenerator(nn.Module):
     """Encoder, residual blocks at a quarter of the size, decoder, tanh. Height and width: multiples of 4.
 
-    Instance norm has neither learnt scale nor running statistics, as in the original.
+    Instance norm has neither learnt scale nor running statistics, as in the original. `antialias` resamples by blurring
+    in place of strides (CUT). The features by name: `padded` (the image with its mirrored border), `down_i` (the
+    convolution's output), `down_i_activated` (normalized and rectified), `block_i`.
     """
 
     width: int = 64
     blocks: int = 9
+    antialias: bool = False
     initializer: layers.Initializer = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
     rematerialize: bool = False
@@ -45,19 +50,27 @@ class ResNetGenerator(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h w 3'], dict[str, Array]]:
         shared = {'initializer': self.initializer, 'dtype': self.dtype}
-        features = {}
-        x = Convolution(self.width, 7, **shared, name='input')(reflection_pad(images.astype(self.dtype), 3))
+        features = {'padded': reflection_pad(images.astype(self.dtype), 3)}
+        x = Convolution(self.width, 7, **shared, name='input')(features['padded'])
         x = nn.relu(normalize_instances(x))
+        stride = 1 if self.antialias else 2
         for i in range(2):
-            x = Convolution(self.width * 2 ** (i + 1), 3, stride=2, padding=1, **shared, name=f'down_{i}')(x)
+            width = self.width * 2 ** (i + 1)
+            x = Convolution(width, 3, stride=stride, padding=1, **shared, name=f'down_{i}')(x)
             features[f'down_{i}'] = x
-            x = nn.relu(normalize_instances(x))
+            x = features[f'down_{i}_activated'] = nn.relu(normalize_instances(x))
+            if self.antialias:
+                x = blur_downsample(x)
         block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
         for i in range(self.blocks):
             x = block(**shared, name=f'block_{i}')(x)
             features[f'block_{i}'] = x
         for i in range(2):
-            x = TransposedConvolution(self.width * 2 ** (1 - i), **shared, name=f'up_{i}')(x)
+            width = self.width * 2 ** (1 - i)
+            if self.antialias:
+                x = Convolution(width, 3, padding=1, **shared, name=f'up_{i}')(blur_upsample(x))
+            else:
+                x = TransposedConvolution(width, **shared, name=f'up_{i}')(x)
             x = nn.relu(normalize_instances(x))
         x = Convolution(3, 7, **shared, name='output')(reflection_pad(x, 3))
         return jnp.tanh(x.astype(jnp.float32)), features

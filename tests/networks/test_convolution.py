@@ -10,11 +10,12 @@ from gan_transfer.networks import convolution, layers
 
 def _dilated(images, kernel):
     """The transposed convolution as the textbook has it: zeros between the pixels, kernel flipped."""
+    padding = {3: (1, 2), 4: (2, 2)}[len(kernel)]
     return jax.lax.conv_general_dilated(
         images,
         kernel[::-1, ::-1],
         (1, 1),
-        ((1, 2), (1, 2)),
+        (padding, padding),
         lhs_dilation=(2, 2),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
@@ -29,16 +30,17 @@ def _upsampled(images, kernel):
 
 
 @pytest.mark.parametrize(
-    ('function', 'plain'),
+    ('function', 'plain', 'size'),
     [
-        (convolution.transposed_convolve_3x3, _dilated),
-        (convolution.convolve_3x3_then_average, _then_average),
-        (convolution.upsample_then_convolve_3x3, _upsampled),
+        (convolution.transposed_convolve_3x3, _dilated, 3),
+        (convolution.transposed_convolve_4x4, _dilated, 4),
+        (convolution.convolve_3x3_then_average, _then_average, 3),
+        (convolution.upsample_then_convolve_3x3, _upsampled, 3),
     ],
 )
-def test_rewritten_convolution_equals_the_plain_one(function, plain):
+def test_rewritten_convolution_equals_the_plain_one(function, plain, size):
     images = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+    kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4))
 
     def results(f):
         value, pullback = jax.vjp(f, images, kernel)

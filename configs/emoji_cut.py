@@ -1,0 +1,36 @@
+"""CUT (https://arxiv.org/abs/2007.15651) from coloured drawings to line art at 64 px, unpaired, on a CPU.
+
+    python launch.py --config=configs/emoji_cut.py --workdir=runs/emoji_cut
+    python launch.py --config=configs/emoji_cut.py:fast --workdir=runs/emoji_fastcut --mode=train
+
+`fast` is FastCUT. Differs from the paper: a quarter of its widths, six residual blocks, batches of two, five times its
+learning rate, a larger gain of the initial weights, and a weight average.
+"""
+
+from configs import common, cut
+
+
+def get_config(argument=''):
+    arguments = common.parse(argument, fast=False)
+    config = common.get_config()
+    config.method = common.method(
+        'cut',
+        generator_width=16,
+        generator_blocks=6,
+        discriminator_width=16,
+        projection_width=64,
+        initial_gain=0.1,
+        **(cut.FAST if arguments.fast else {}),
+    )
+    config.image_size = 64
+    config.batch_size = 2
+    config.train_images = 60_000
+    config.data.source = 'emoji'
+    config.data.domains = ('openmoji', 'openmoji_line')
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = 'linear'
+    config.optimizer.decay_start_images = 30_000
+    config.average_decay = 0.999
+    config.sample_every_images = 5_000
+    config.checkpoint_every_images = 10_000
+    return config

@@ -1,0 +1,213 @@
+"""CUT and FastCUT: one-way unpaired translation by contrast of patches (Park et al. 2020).
+
+One generator from domain a (`source`) to domain b (`target`) and one discriminator. In place of a cycle, a patch of the
+translation must be nearer, in the features of the generator's own encoder, to the source's patch at the same place
+than to its other patches.
+
+Differs from the reference: the patch projection exists from the start, not from the first batch; every image's loss is
+its own, so that the number of devices changes nothing (the original's reshape by the global batch size breaks there);
+the learning rate falls at every step, and the random crops do not end when it begins to.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from gan_transfer import losses, random
+from gan_transfer.methods.contract import (
+    Forward,
+    Images,
+    Method,
+    Network,
+    Networks,
+    NetworkSettings,
+    Phase,
+    PhaseInput,
+    PhaseOutput,
+)
+from gan_transfer.networks import layers
+from gan_transfer.networks.patch_projection import PatchProjection
+from gan_transfer.networks.patchgan import PatchDiscriminator
+from gan_transfer.networks.resnet import ResNetGenerator
+
+Features = tuple[Float[Array, 'b _h _w _c'], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut(Method):
+    """Hyper-parameters of CUT, the paper's values by default; FastCUT is nce_weight 10, no identity, mirror.
+
+    Attributes:
+      nce_weight: weight of PatchNCE, the mean over `nce_layers` (equation 4) ...
+      identity: ... and over source and target images: the latter must come through the generator as they are.
+      mirror: in half of the steps the generator sees mirrored images, and its features are mirrored back: features
+        should not depend on left and right (FastCUT).
+      nce_layers: names of the generator's features that are compared; see `networks/resnet.py`.
+      patches: random places of each feature map; all where there are fewer.
+      temperature: of PatchNCE.
+      projection_width: units of the patch projection.
+      antialias: blur where generator and discriminator resample.
+      generator_width, generator_blocks, discriminator_width, discriminator_depth: as CycleGAN's.
+      initial_gain: gain of the initial weights (Xavier).
+    """
+
+    nce_weight: float = 1.0
+    identity: bool = True
+    mirror: bool = False
+    nce_layers: tuple[str, ...] = ('padded', 'down_0', 'down_1', 'block_0', 'block_4')
+    patches: int = 256
+    temperature: float = 0.07
+    projection_width: int = 256
+    antialias: bool = True
+    generator_width: int = 64
+    generator_blocks: int = 9
+    discriminator_width: int = 64
+    discriminator_depth: int = 3
+    initial_gain: float = 0.02
+
+    positive: ClassVar[tuple[str, ...]] = (
+        'regularize_every',
+        'patches',
+        'temperature',
+        'projection_width',
+        'generator_width',
+        'generator_blocks',
+        'discriminator_width',
+        'discriminator_depth',
+    )
+    batch_fields: ClassVar[tuple[str, ...]] = ('source', 'target')
+    sampling: ClassVar[str] = 'two_domains'
+    translate_fields: ClassVar[tuple[str, ...]] = ('source',)
+    fully_convolutional: ClassVar[bool] = True
+    size_multiple: ClassVar[int] = 4
+
+    def check(self, image_size: int, domains: int) -> None:
+        if domains != 2:
+            raise ValueError(f'cut translates from one domain to another; data.domains names {domains}')
+        smallest = 2**self.discriminator_depth * 3
+        if image_size % 4 or image_size < smallest:
+            raise ValueError(f'image_size is {image_size}; cut takes multiples of 4 from {smallest} on')
+        names = [
+            'padded',
+            *(f'down_{i}{suffix}' for i in range(2) for suffix in ('', '_activated')),
+            *(f'block_{i}' for i in range(self.generator_blocks)),
+        ]
+        for name in self.nce_layers:
+            if name not in names:
+                raise ValueError(f'nce_layers has {name!r}; choose from {", ".join(names)}')
+        if not self.nce_layers:
+            raise ValueError(f'nce_layers is empty; choose from {", ".join(names)}')
+
+    def directions(self, domains: int) -> tuple[tuple[int, int], ...]:
+        return ((0, 1),)
+
+    def networks(self, settings: NetworkSettings) -> dict[str, Network]:
+        image = jax.ShapeDtypeStruct((1, settings.image_size, settings.image_size, 3), jnp.float32)
+        shared = {'initializer': layers.xavier_normal(self.initial_gain), 'dtype': settings.dtype}
+        generator = ResNetGenerator(
+            width=self.generator_width,
+            blocks=self.generator_blocks,
+            antialias=self.antialias,
+            rematerialize=settings.rematerialize,
+            **shared,
+        )
+        discriminator = PatchDiscriminator(
+            width=self.discriminator_width,
+            depth=self.discriminator_depth,
+            antialias=self.antialias,
+            **shared,
+        )
+        _, features = jax.eval_shape(lambda x: generator.init_with_output(jax.random.key(0), x)[0], image)
+        patches = tuple(
+            jax.ShapeDtypeStruct((1, 1, features[name].shape[-1]), jnp.float32) for name in self.nce_layers
+        )
+        projection = PatchProjection(width=self.projection_width, **shared)
+        return {
+            'generator': Network('generator', generator, (image,), averaged=True),
+            'patch_projection': Network('generator', projection, patches),
+            'discriminator': Network('discriminator', discriminator, (image,)),
+        }
+
+    def forwards(self) -> tuple[Forward, ...]:
+        return (Forward('translated', ('generator',), self._translated),)
+
+    def phases(self) -> tuple[Phase, ...]:
+        forwards = ('translated',)
+        return (
+            Phase('discriminator', 'discriminator', ('discriminator',), self.discriminator_loss, forwards),
+            Phase('generator', 'generator', ('generator', 'patch_projection'), self.generator_loss, forwards),
+        )
+
+    def _real(self, batch: dict[str, Array]) -> Images:
+        """What goes through the generator, at once: sources, and targets where they must come through unchanged."""
+        return jnp.concatenate([batch['source'], batch['target']]) if self.identity else batch['source']
+
+    def _translated(self, given: PhaseInput) -> dict[str, Any]:
+        real = self._real(given.batch)
+        if not self.mirror:
+            images, features = given.networks['generator'](real)
+            return {'images': images, 'features': self._select(features)}
+        mirrored = jax.random.bernoulli(given.key)
+        images, _ = given.networks['generator'](jnp.where(mirrored, real[:, :, ::-1], real))
+        return {'images': images, 'mirrored': mirrored.astype(jnp.float32)}
+
+    def _select(self, features: dict[str, Array]) -> Features:
+        return tuple(features[name] for name in self.nce_layers)
+
+    def discriminator_loss(self, given: PhaseInput) -> PhaseOutput:
+        """The discriminator on targets and translations, its adversarial terms halved."""
+        real, network = given.batch['target'], given.networks['discriminator']
+        fake = given.forwards['translated']['images'][: len(real)]
+        return PhaseOutput(*self.discriminator_terms(given, lambda x: network(x)[0], real, fake, weight=0.5))
+
+    def generator_loss(self, given: PhaseInput) -> PhaseOutput:
+        """Equation 5: the adversarial term and PatchNCE, the latter on source and target images."""
+        translated, count = given.forwards['translated'], len(given.batch['source'])
+        images = translated['images']
+        logits = given.networks['discriminator'](images[:count])[0]
+        adversarial = losses.generator_adversarial(self.adversarial, logits)
+        per_image = self._patch_nce(given, images, translated)
+        terms = {'adversarial': adversarial, 'nce': per_image[:count].mean()}
+        contrast = terms['nce']
+        if self.identity:
+            terms['nce_identity'] = per_image[count:].mean()
+            contrast = 0.5 * (terms['nce'] + terms['nce_identity'])
+        return PhaseOutput(adversarial + self.nce_weight * contrast, terms)
+
+    def _patch_nce(self, given: PhaseInput, images: Images, translated: dict[str, Any]) -> Float[Array, 'b']:
+        """Returns each image's PatchNCE between what came out of the generator and what went in."""
+        generator, projection = given.networks['generator'], given.networks['patch_projection']
+        queries = self._select(generator(images)[1])
+        if self.mirror:
+            keys = self._select(generator(self._real(given.batch))[1])
+            queries = tuple(jnp.where(translated['mirrored'] > 0, q[:, :, ::-1], q) for q in queries)
+        else:
+            keys = translated['features']
+        places = [
+            _places(random.named(given.key, name), q.shape[1] * q.shape[2], self.patches)
+            for name, q in zip(self.nce_layers, queries, strict=True)
+        ]
+        projected = [
+            projection(*(_at(feature, place) for feature, place in zip(features, places, strict=True)))[0]
+            for features in (queries, jax.lax.stop_gradient(keys))
+        ]
+        per_layer = [losses.patch_nce(*pair, self.temperature) for pair in zip(*projected, strict=True)]
+        return sum(per_layer) / len(per_layer)
+
+    def translate(self, networks: Networks, batch: dict[str, Array], key: Key[Array, '']) -> Images:
+        """Takes every source to the second domain."""
+        return networks['generator'](batch['source'])[0]
+
+
+def _places(key: Key[Array, ''], locations: int, patches: int) -> Array:
+    """Returns random places of a map, without repetition, in the same order for every image."""
+    return jax.random.permutation(key, locations)[:patches]
+
+
+def _at(feature: Float[Array, 'b h w c'], places: Array) -> Float[Array, 'b n c']:
+    """Returns the features at some places of the flattened map."""
+    b, h, w, c = feature.shape
+    return feature.reshape(b, h * w, c)[:, places]

@@ -1,0 +1,72 @@
+"""The layers that no published network pins down by itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from gan_transfer import sharding
+from gan_transfer.networks import layers
+
+
+def _images(shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(3.0, 2.0, shape), jnp.float32)
+
+
+def _batch_norm(images, devices):
+    norm, params = layers.BatchNorm(), {'scale': jnp.array([1.0, 2.0]), 'bias': jnp.array([0.0, 5.0])}
+    split = PartitionSpec(sharding.DATA)
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    mapped = jax.shard_map(
+        lambda x: norm.apply({'params': params}, x, sharding.DATA), mesh=mesh, in_specs=split, out_specs=split
+    )
+    return jax.jit(mapped)(jax.device_put(images, sharding.batch_sharding(mesh)))
+
+
+def test_batch_norm_takes_statistics_of_the_whole_batch_on_any_number_of_devices():
+    images = _images((4, 6, 5, 2)) + jnp.arange(4.0)[:, None, None, None]
+    one, four = (_batch_norm(images, devices) for devices in (1, 4))
+    np.testing.assert_allclose(one.mean((0, 1, 2)), [0, 5], atol=1e-5)
+    np.testing.assert_allclose(one.std((0, 1, 2)), [1, 2], rtol=1e-4)
+    np.testing.assert_allclose(four, one, atol=1e-5)
+    assert float(jnp.abs(one.mean((1, 2))[0] - one.mean((1, 2))[3]).max()) > 0.5, 'not each image by itself'
+
+
+def test_batch_norm_without_a_mesh_axis_takes_each_image_by_itself():
+    images = _images((3, 8, 8, 2))
+    norm = layers.BatchNorm()
+    params = norm.init(jax.random.key(0), images)
+    together, alone = norm.apply(params, images), norm.apply(params, images[1:2])
+    np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
+
+
+def test_dropout_scales_what_it_keeps_and_depends_on_the_sample_s_key_alone():
+    x, keys = jnp.ones((4, 50, 50, 3)), jax.random.split(jax.random.key(0), 4)
+    y = layers.dropout(x, 0.25, keys)
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    np.testing.assert_allclose((y == 0).mean(), 0.25, atol=0.01)
+    np.testing.assert_array_equal(layers.dropout(x[2:], 0.25, keys[2:]), y[2:])
+    assert (y[0] != y[1]).any()
+
+
+def test_blurred_resampling_keeps_constants_and_equals_the_filters():
+    x = _images((1, 6, 4, 2))
+    down, up = layers.blur_downsample(x), layers.blur_upsample(x)
+    assert down.shape == (1, 3, 2, 2)
+    assert up.shape == (1, 12, 8, 2)
+    constant = jnp.full((1, 4, 4, 1), 7.0)
+    np.testing.assert_allclose(layers.blur_downsample(constant), 7.0, rtol=1e-6)
+    np.testing.assert_allclose(layers.blur_upsample(constant), 7.0, rtol=1e-6)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')
+    weights = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    np.testing.assert_allclose(down[0, 1, 1], np.einsum('ij,ijc->c', weights, padded[0, 2:5, 2:5]), rtol=1e-5)
+    # An even pixel lies a quarter of the way to the pixel before.
+    np.testing.assert_allclose(
+        up[0, 2, 4],
+        0.5625 * x[0, 1, 2] + 0.1875 * (x[0, 0, 2] + x[0, 1, 1]) + 0.0625 * x[0, 0, 1],
+        rtol=1e-5,
+    )
+
+
+def test_blurred_resampling_of_odd_sizes():
+    assert layers.blur_downsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 4, 16, 1)

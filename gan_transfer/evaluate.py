@@ -5,7 +5,6 @@ untouched sources.
 """
 
 import importlib.metadata
-import itertools
 import json
 import pathlib
 from collections.abc import Iterator
@@ -22,8 +21,6 @@ from gan_transfer.metrics import paired
 
 NAME = 'evaluation.json'
 SEED = 0  # chooses the target images of the evaluation
-# Domains drawn over one another: only there do pixels have one truth.
-ALIGNED = (frozenset({'openmoji', 'openmoji_line'}),)
 MEASURES = {'absolute_error': 'abs. error', 'ssim': 'SSIM', 'psnr': 'PSNR, dB'}
 MEANING = (
     'aligned: the truth is the same drawing, so every measure counts pixels that should agree; concept: the truth is '
@@ -44,7 +41,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     if not dataset.paired_test:
         raise UserError(
             f'the test images of {dataset.name} have no true counterparts in the other domains, which is what evaluate '
-            'compares with; it takes data.source=emoji or glyphs'
+            'compares with; emoji, glyphs and folders of pairs have them'
         )
     if dataset.domains != run.domains:
         raise UserError(
@@ -52,7 +49,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         )
     translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
     directions = []
-    for source, target in itertools.permutations(range(len(run.domains)), 2):
+    for source, target in run.experiment.method.directions(len(run.domains)):
         pairs = _pairs(config, dataset, run, source, target)
         directions.append(
             (source, target, paired.compare(lambda batch: translator(run.params, batch), pairs))
@@ -101,7 +98,7 @@ def _results(
             'source': run.domains[source],
             'target': run.domains[target],
             'truth': 'aligned'
-            if frozenset((run.domains[source], run.domains[target])) in ALIGNED
+            if frozenset((run.domains[source], run.domains[target])) in dataset.aligned
             else 'concept',
             'count': comparison.count,
             'translated': comparison.translated,

@@ -43,6 +43,7 @@ class Artwork:
       licence: licence and credit of every domain.
       keys: returns all keys, sorted.
       render: (key, size in px) -> domain -> uint8 [size, size, 3].
+      aligned: pairs of domains whose drawings lie over one another.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Artwork:
     licence: str
     keys: Callable[[], list[str]]
     render: Callable[[str, int], dict[str, np.ndarray]]
+    aligned: frozenset[frozenset[str]] = frozenset()
 
 
 class ArtworkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -229,4 +231,6 @@ def open_artwork(
         paired_test=True,
         licence=artwork.licence,
         faults=faults,
+        paired_train=share_keys,
+        aligned=artwork.aligned,
     )

@@ -16,7 +16,13 @@ from gan_transfer.data.progress import track
 LISTED = 10  # files that an error names
 
 
-def find_unreadable(root: Path, names: Sequence[str], cache: Path, threads: int) -> dict[str, str]:
+def find_unreadable(
+    root: Path,
+    names: Sequence[str],
+    cache: Path,
+    threads: int,
+    read: Callable[[Path], Any] = read_image,
+) -> dict[str, str]:
     """Decodes every file once, on threads, and returns name -> reason for those that can't be.
 
     The result is kept in `cache` by modification time and size, so that the next start only looks at what changed.
@@ -24,9 +30,10 @@ def find_unreadable(root: Path, names: Sequence[str], cache: Path, threads: int)
     Args:
       root: the data set's folder.
       names: files relative to it.
+      read: decodes a file; ValueError or OSError where that fails.
     """
     stamps = {name: _stamp(root / name) for name in names}
-    return _find(root, stamps, lambda name: read_image(root / name), cache, threads)
+    return _find(root, stamps, lambda name: read(root / name), cache, threads)
 
 
 def find_unreadable_records(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -150,6 +150,8 @@ class Dataset:
       paired_test: test[a][i] and test[b][i] show the same thing, so that one is the truth for the other.
       licence: of the images, with the credit to give; empty when it is not known.
       faults: unreadable images met so far.
+      paired_train: the same of train[a][i] and train[b][i].
+      aligned: pairs of domains that are drawn over one another: only there do pixels have one truth.
     """
 
     name: str
@@ -159,6 +161,18 @@ class Dataset:
     paired_test: bool
     licence: str
     faults: Faults
+    paired_train: bool = False
+    aligned: frozenset[frozenset[str]] = frozenset()
+
+
+def pair_unreadable(unreadable: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns the unreadable images, key -> reason, with the counterparts of each: a pair goes as a whole."""
+    both = dict(unreadable)
+    for first, second in pairs:
+        for key, other in ((first, second), (second, first)):
+            if key in unreadable and other not in unreadable:
+                both[other] = f'its counterpart {key} cannot be read: {unreadable[key]}'
+    return both
 
 
 def select_domains(wanted: Sequence[str], available: Sequence[str], source: str) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def artwork() -> Artwork:
         licence='; '.join(LICENCES.values()),
         keys=keys,
         render=render,
+        aligned=frozenset({frozenset({'openmoji', 'openmoji_line'})}),
     )
 
 

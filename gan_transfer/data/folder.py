@@ -1,17 +1,39 @@
 """Your own images, in folders."""
 
 import functools
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
 from gan_transfer.data import check
-from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
-from gan_transfer.data.decode import EXTENSIONS, read_image
+from gan_transfer.data.dataset import (
+    Dataset,
+    Faults,
+    Images,
+    MemoryBudget,
+    pair_unreadable,
+    select_domains,
+)
+from gan_transfer.data.decode import EXTENSIONS, WHITE, read_image
 
-LAYOUTS = 'train/<domain>/ with test/<domain>/ or val/<domain>/, or trainA trainB with testA testB'
+LAYOUTS = (
+    'train/<domain>/ with test/<domain>/ or val/<domain>/, or trainA trainB with testA testB, or pairs: '
+    'train/ and test/ with two images side by side in each file, or A/train B/train with A/test B/test'
+)
+SPLITS = ('test', 'val')
+
+
+class Domain(NamedTuple):
+    """The training folder and the files of one domain; `half` is 0 or 1 where a file holds two images, else None."""
+
+    folder: Path
+    train: tuple[Path, ...]
+    test: tuple[Path, ...]
+    half: int | None = None
 
 
 def open_folder(
@@ -23,13 +45,17 @@ def open_folder(
     max_corrupt_share: float,
     threads: int,
 ) -> Dataset:
-    """Opens folders of images in one of two layouts.
+    """Opens folders of images in one of four layouts, the last two of which are pairs.
 
     - `train/<domain>/*` (AFHQ), with `test/<domain>/*` or else `val/<domain>/*`.
     - `trainA trainB testA testB` (CycleGAN), domains A and B; other endings work as well.
+    - `train/*` with `test/*` or else `val/*`, two images side by side in each file (pix2pix): the left half is
+      domain A, the right half domain B.
+    - `A/train/*` and `B/train/*` with `A/test/*` or else `A/val/*`: pairs have one name, whatever its ending.
 
     Files with another ending than those of `decode.EXTENSIONS` are left alone; folders inside a domain's too. A test
-    folder may be missing. Every image is decoded once to see that it can be; the result is kept in `cache`.
+    folder may be missing. Every image is decoded once to see that it can be; the result is kept in `cache`. One
+    unreadable image of a pair makes both unreadable.
 
     Args:
       path: the root of the folders.
@@ -38,67 +64,128 @@ def open_folder(
       max_corrupt_share: of a domain's images that may be unreadable.
 
     Raises:
-      ValueError: for a missing folder, an unknown or empty domain, too many unreadable images.
+      ValueError: for a missing folder, an unknown or empty domain, an image without counterpart where the others have
+        one, too many unreadable images.
     """
     if not path:
         raise ValueError(f"data.source='folder' needs data.path: a folder with {LAYOUTS}")
     root = Path(path).expanduser()
     if not root.is_dir():
         raise ValueError(f'data.path={path!r} is no folder')
-    folders = _find_domains(root)
-    names = select_domains(domains, tuple(folders), f'data.path={path!r}')
-    files = {name: tuple(_list_images(folder) for folder in folders[name]) for name in names}
+    found, paired = _find_domains(root)
+    names = select_domains(domains, tuple(found), f'data.path={path!r}')
     for name in names:
-        if not files[name][0]:
-            raise ValueError(_empty_domain(folders[name][0], path))
+        if not found[name].train:
+            raise ValueError(_empty_domain(found[name].folder, path))
     faults, memory = Faults(), MemoryBudget()
 
-    def images(paths: Sequence[Path]) -> Images:
-        keys = [file.relative_to(root).as_posix() for file in paths]
-        return Images(keys, functools.partial(_read, paths, background), faults, memory)
+    def images(files: Sequence[Path], half: int | None) -> Images:
+        keys = [file.relative_to(root).as_posix() for file in files]
+        return Images(keys, functools.partial(_read, files, background, half), faults, memory)
 
-    train = {name: images(files[name][0]) for name in names}
-    test = {name: images(files[name][1]) for name in names}
+    train = {name: images(found[name].train, found[name].half) for name in names}
+    test = {name: images(found[name].test, found[name].half) for name in names}
     everything = [key for part in (*train.values(), *test.values()) for key in part.keys]
-    unreadable = check.find_unreadable(root, everything, cache, threads)
+    check_read = functools.partial(_read_file, half=found[names[0]].half)
+    unreadable = check.find_unreadable(root, everything, cache, threads, check_read)
+    if paired and len(names) == 2:
+        for part in (train, test):
+            pairs = zip(*(part[name].keys for name in names), strict=True)
+            unreadable = pair_unreadable(unreadable, pairs)
     check.note_unreadable(unreadable, train, test, max_corrupt_share)
     return Dataset(
         name=f'folder {root}',
         domains=names,
         train=train,
         test=test,
-        paired_test=False,
+        paired_test=paired,
         licence='',
         faults=faults,
+        paired_train=paired,
+        aligned=frozenset({frozenset(names)} if paired else ()),
     )
 
 
-def _read(paths: Sequence[Path], background: Sequence[int], index: int) -> np.ndarray:
-    return read_image(paths[index], background)
+def _read(files: Sequence[Path], background: Sequence[int], half: int | None, index: int) -> np.ndarray:
+    return _read_file(files[index], background, half)
 
 
-def _find_domains(root: Path) -> dict[str, tuple[Path, Path | None]]:
-    """Returns domain -> (training folder, test folder or None), sorted by name."""
+def _read_file(path: Path, background: Sequence[int] = WHITE, half: int | None = None) -> np.ndarray:
+    """Reads an image, or the left (0) or right (1) half of one."""
+    image = read_image(path, background)
+    if half is None:
+        return image
+    height, width = image.shape[:2]
+    if width % 2 or width <= height:
+        raise ValueError(f'{width}x{height} px are not two images of one size side by side')
+    return image[:, half * width // 2 : (half + 1) * width // 2]
+
+
+def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:
+    """Returns the domains by name, sorted, and whether their images are pairs."""
+    train = root / 'train'
+    if train.is_dir() and not _subfolders(train) and _list_images(train):
+        files = _list_images(train), _list_images(_first(root / split for split in SPLITS))
+        _warn_without_test(root, {'A': files[1]})
+        return {name: Domain(train, *files, half=half) for half, name in enumerate('AB')}, True
+    folders, paired = _find_folders(root), False
+    if not folders and all((root / name / 'train').is_dir() for name in 'AB'):
+        folders = {
+            name: (root / name / 'train', _first(root / name / split for split in SPLITS)) for name in 'AB'
+        }
+        paired = True
+    if not folders:
+        raise ValueError(f'data.path={str(root)!r} has no {LAYOUTS}; there is: {_contents(train, root)}')
+    _warn_without_test(root, {name: test for name, (_, test) in folders.items()})
+    found = {name: Domain(parts[0], *map(_list_images, parts)) for name, parts in folders.items()}
+    if paired:
+        found = {name: Domain(part.folder, *map(_by_stem, part[1:3])) for name, part in found.items()}
+        _check_pairs(found['A'].train, found['B'].train)
+        _check_pairs(found['A'].test, found['B'].test)
+    return found, paired
+
+
+def _find_folders(root: Path) -> dict[str, tuple[Path, Path | None]]:
+    """Returns domain -> (training folder, test folder or None), sorted by name, of the two layouts without pairs."""
     train = root / 'train'
     if train.is_dir():
-        tests = [root / name for name in ('test', 'val') if (root / name).is_dir()]
-        found = {}
-        for folder in _subfolders(train):
-            candidates = [test / folder.name for test in tests if (test / folder.name).is_dir()]
-            found[folder.name] = (folder, candidates[0] if candidates else None)
-    else:
-        found = {}
-        for folder in _subfolders(root):
-            ending = folder.name.removeprefix('train')
-            if ending and ending != folder.name:
-                candidates = [root / f'{name}{ending}' for name in ('test', 'val')]
-                found[ending] = (folder, next((test for test in candidates if test.is_dir()), None))
-    if not found:
-        raise ValueError(f'data.path={str(root)!r} has no {LAYOUTS}; there is: {_contents(train, root)}')
-    for name, (_, test) in found.items():
-        if test is None:
+        return {
+            folder.name: (folder, _first(root / split / folder.name for split in SPLITS))
+            for folder in _subfolders(train)
+        }
+    endings = [
+        folder.name.removeprefix('train') for folder in _subfolders(root) if folder.name[:5] == 'train'
+    ]
+    return {
+        ending: (root / f'train{ending}', _first(root / f'{split}{ending}' for split in SPLITS))
+        for ending in endings
+    }
+
+
+def _first(folders: Iterable[Path]) -> Path | None:
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _warn_without_test(root: Path, tests: Mapping[str, Any]) -> None:
+    for name, test in tests.items():
+        if not test:
             logging.warning('domain %s has no test folder under %s', name, root)
-    return found
+
+
+def _by_stem(files: Sequence[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(files, key=lambda file: file.stem))
+
+
+def _check_pairs(first: Sequence[Path], second: Sequence[Path]) -> None:
+    """Raises ValueError where a file has no counterpart, or two have one name; both are sorted by stem."""
+    for files in (first, second):
+        for file, after in itertools.pairwise(files):
+            if file.stem == after.stem:
+                raise ValueError(f'{file} and {after.name} have one name: which of them is in the pair?')
+    stems = [{file.stem: file for file in files} for files in (first, second)]
+    alone = [stems[i][stem] for i in (0, 1) for stem in sorted(stems[i].keys() - stems[1 - i].keys())]
+    if alone:
+        raise ValueError(f'{alone[0]} has no counterpart of its name ({len(alone)} such images)')
 
 
 def _subfolders(folder: Path) -> list[Path]:

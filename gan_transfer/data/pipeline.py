@@ -14,12 +14,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_transfer.data.dataset import Dataset
-from gan_transfer.data.transforms import Augmentation, make_augmentation
+from gan_transfer.data.transforms import Augmentation, make_augmentation, resize
 
-TWO_DOMAINS, CLASS_BALANCED = SAMPLINGS = ('two_domains', 'class_balanced')
+TWO_DOMAINS, CLASS_BALANCED, PAIRED = SAMPLINGS = ('two_domains', 'class_balanced', 'paired')
 # Every random part of a sample has its own stream of numbers, named by its place here: a method that asks for fewer
 # fields sees the same images as one that asks for more.
-FIELDS = ('source', 'target', 'target_2', 'source_domain', 'target_domain', 'latent', 'latent_2')
+FIELDS = ('source', 'target', 'target_2', 'source_domain', 'target_domain', 'latent', 'latent_2', 'paired')
 STREAM = 2**62  # samples: no end
 DEVICE_PREFETCH = 2  # batches that wait on the devices
 
@@ -44,8 +44,10 @@ def make_pipeline(
       in each of its epochs, and repeated for ever; 'target_2' is the second domain in a third order.
     - 'class_balanced' (StarGAN v2): source and target domain are uniform and independent, images uniform in their
       domain with replacement; target and target_2 are different images of one domain.
+    - 'paired' (pix2pix): sources are the first domain, shuffled as for 'two_domains'; 'paired' is the source's
+      counterpart in the second domain, with the very same crop and mirroring.
 
-    Every image is augmented by itself. Process p of n sees samples p, p+n, p+2n, ... of the stream: the set of
+    Every other image is augmented by itself. Process p of n sees samples p, p+n, p+2n, ... of the stream: the set of
     samples in global batch t is the same for any n.
 
     Args:
@@ -61,7 +63,7 @@ def make_pipeline(
         process_index, process_count = jax.process_index(), jax.process_count()
     _check(dataset, config, fields, sampling, latent_size, process_count)
     seeds = [int(seed) for seed in np.random.SeedSequence(config.seed).generate_state(5)]
-    choices = _two_domains(dataset, seeds) if sampling == TWO_DOMAINS else _class_balanced(dataset, seeds[0])
+    choices = _CHOICES[sampling](dataset, seeds)
     fill = functools.partial(_fill, dataset, make_augmentation(config), tuple(fields), latent_size)
     samples = choices.random_map(fill, seed=seeds[4])
     batches = samples[process_index::process_count].batch(
@@ -89,11 +91,18 @@ def _check(
             raise ValueError(f'unknown batch field {field!r}; there are {", ".join(FIELDS)}')
         if field.startswith('latent') and latent_size < 1:
             raise ValueError(f'batch field {field!r} needs a latent size, not {latent_size}')
+        if field == 'paired' and sampling != PAIRED:
+            raise ValueError(f"batch field 'paired' needs the sampling 'paired', not {sampling!r}")
     if sampling not in SAMPLINGS:
         raise ValueError(f'unknown sampling {sampling!r}; there are {", ".join(SAMPLINGS)}')
-    if sampling == TWO_DOMAINS and len(dataset.domains) < 2:
+    if sampling in (TWO_DOMAINS, PAIRED) and len(dataset.domains) < 2:
         raise ValueError(
             f'two domains are needed, {dataset.name} has {len(dataset.domains)}: {dataset.domains}'
+        )
+    if sampling == PAIRED and not dataset.paired_train:
+        raise ValueError(
+            f'the training images of {dataset.name} are not pairs: data.share_keys=True makes pairs of emoji and '
+            'glyphs, and a folder has them side by side in one image, or under one name in A/train and B/train'
         )
     if config.batch_size % process_count:
         raise ValueError(f'batch_size={config.batch_size} cannot be divided by {process_count} processes')
@@ -136,7 +145,17 @@ class _Shuffle:
         return int(self._order(epoch)[place])
 
 
-def _class_balanced(dataset: Dataset, seed: int) -> grain.MapDataset:
+def _paired(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
+    pairs = _Shuffle(len(dataset.train[dataset.domains[0]]), seeds[0])
+
+    def choose(position: int) -> Choice:
+        index = pairs[position]
+        return {'source': (0, index), 'paired': (1, index)}
+
+    return grain.MapDataset.range(STREAM).map(choose)
+
+
+def _class_balanced(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
     sizes = [len(dataset.train[domain]) for domain in dataset.domains]
 
     def choose(_: int, rng: np.random.Generator) -> Choice:
@@ -150,7 +169,10 @@ def _class_balanced(dataset: Dataset, seed: int) -> grain.MapDataset:
             'target_2': (target, second),
         }
 
-    return grain.MapDataset.range(STREAM).random_map(choose, seed=seed)
+    return grain.MapDataset.range(STREAM).random_map(choose, seed=seeds[0])
+
+
+_CHOICES = {TWO_DOMAINS: _two_domains, CLASS_BALANCED: _class_balanced, PAIRED: _paired}
 
 
 def _fill(
@@ -161,13 +183,19 @@ def _fill(
     choice: Choice,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
+    def read(field: str) -> np.ndarray:
+        label, index = choice[field]
+        return dataset.train[dataset.domains[label]][index].image
+
     seeds = rng.integers(2**63, size=len(FIELDS))
     sample = {}
     for field in fields:
-        own = np.random.default_rng(seeds[FIELDS.index(field)])
+        # A counterpart is cropped and mirrored as its source is.
+        own = np.random.default_rng(seeds[FIELDS.index('source' if field == 'paired' else field)])
         if field in choice:
-            label, index = choice[field]
-            image = dataset.train[dataset.domains[label]][index].image
+            image = read(field)
+            if field == 'paired':
+                image = resize(image, read('source').shape[:2])
             sample[field] = np.ascontiguousarray(augment(image, own))
         elif field.endswith('_domain'):
             sample[field] = np.int32(choice[field.removesuffix('_domain')][0])

@@ -1,9 +1,12 @@
+import functools
+
 import numpy as np
 import PIL.Image
 import pytest
 
-from gan_transfer.data import check, open_dataset
+from gan_transfer.data import open_dataset
 from gan_transfer.data.check import find_unreadable
+from gan_transfer.data.decode import read_image
 
 
 def write(path, colour=(200, 100, 50)):
@@ -187,41 +190,42 @@ def test_an_image_that_breaks_later_does_not_end_the_run(opened, root):
 
 class TestCheck:
     @pytest.fixture
-    def read(self, monkeypatch):
-        """Returns the names of the files that the check decodes."""
-        read, original = [], check.read_image
+    def read(self):
+        """Returns the names of the files that `decode` is called with."""
+        return []
 
-        def noted(path):
+    @pytest.fixture
+    def find(self, read):
+        def decode(path):
             read.append(path.name)
-            return original(path)
+            return read_image(path)
 
-        monkeypatch.setattr(check, 'read_image', noted)
-        return read
+        return functools.partial(find_unreadable, read=decode)
 
-    def test_only_what_changed_is_decoded_again(self, read, tmp_path):
+    def test_only_what_changed_is_decoded_again(self, read, find, tmp_path):
         root, cache = tmp_path / 'root', tmp_path / 'cache'
         names = [f'{index}.png' for index in range(6)]
         for name in names:
             write(root / name)
         (root / '2.png').write_bytes(b'broken')
         for _ in range(2):
-            assert list(find_unreadable(root, names, cache, 2)) == ['2.png']
+            assert list(find(root, names, cache, 2)) == ['2.png']
             assert sorted(read) == names
         write(root / '2.png')
         (root / '4.png').write_bytes(b'broken too')
-        assert list(find_unreadable(root, names, cache, 2)) == ['4.png']
+        assert list(find(root, names, cache, 2)) == ['4.png']
         assert sorted(read[6:]) == ['2.png', '4.png']
 
-    def test_a_broken_record_is_made_anew(self, read, tmp_path):
+    def test_a_broken_record_is_made_anew(self, read, find, tmp_path):
         write(tmp_path / 'a.png')
-        find_unreadable(tmp_path, ['a.png'], tmp_path / 'cache', 1)
+        find(tmp_path, ['a.png'], tmp_path / 'cache', 1)
         (record,) = (tmp_path / 'cache').iterdir()
         record.write_text('{"a.png": [1')
-        assert find_unreadable(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
+        assert find(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
         assert read == ['a.png', 'a.png']
 
-    def test_folders_have_records_of_their_own(self, read, tmp_path):
+    def test_folders_have_records_of_their_own(self, read, find, tmp_path):
         for name in ('one', 'two'):
             write(tmp_path / name / 'a.png')
-            find_unreadable(tmp_path / name, ['a.png'], tmp_path / 'cache', 1)
+            find(tmp_path / name, ['a.png'], tmp_path / 'cache', 1)
         assert len(read) == 2

@@ -1,6 +1,7 @@
 """The one entry: reads flags and a config, and calls what `--mode` names.
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
+    python launch.py --workdir=runs/quickstart  # goes on
     python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
 
 A mistake in flags, config or files is one line on the standard error and exit status 2; a training that cannot go on
@@ -10,6 +11,7 @@ exits with 1, what was interrupted (a training saves first) with 128 + the signa
 import contextlib
 import difflib
 import glob
+import importlib
 import os
 import re
 import signal
@@ -22,7 +24,7 @@ from ml_collections import ConfigDict, config_flags
 
 from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
-MODES = ('train', 'evaluate', 'translate', 'prepare')
+MODES = ('train', 'evaluate', 'translate', 'prepare', 'import')
 
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'FILE or FILE:ARGUMENTS; keys are changed by --config.KEY=VALUE.', lock_config=True
@@ -39,6 +41,10 @@ SEED = flags.DEFINE_integer(
     'seed', None, 'translate: seed of the latent code, where no target image is given.', lower_bound=0
 )
 OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate: replace files that exist.')
+FROM = flags.DEFINE_enum(
+    'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2'), 'import: whose PyTorch files they are.'
+)
+CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'import: the file, or the folder of files.')
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
     'allow_config_change', False, 'Go on with a run whose saved config differs from this one.'
 )
@@ -53,12 +59,14 @@ TAKES = {
         *('source', 'target', 'target_domain', 'output', 'seed', 'overwrite'),
     ),
     'prepare': ('config',),
+    'import': ('config', 'workdir', 'from', 'checkpoint'),
 }
 NEEDS = {
-    'train': ('config', 'workdir'),
+    'train': ('workdir',),
     'evaluate': ('workdir',),
     'translate': ('workdir', 'source', 'output'),
     'prepare': ('config',),
+    'import': ('workdir', 'from', 'checkpoint'),
 }
 
 
@@ -140,7 +148,7 @@ def check_flags() -> None:
     for name in NEEDS[mode]:
         if flags.FLAGS[name].value is None:
             raise UserError(f'--mode={mode} needs --{name}')
-    if mode == 'train':
+    if mode in ('train', 'import'):
         check_folder('workdir', WORKDIR.value)
 
 
@@ -159,7 +167,9 @@ def read_config() -> ConfigDict:
     from gan_transfer import run_config
 
     config = CONFIG.value
-    if config is None:
+    if config is None and MODE.value == 'import':
+        config = importlib.import_module(f'configs.{FROM.value}').get_config('size=256')
+    elif config is None:
         saved = run_config.load(WORKDIR.value)
         defaults = common.get_config()
         defaults.method = common.method(saved.method.name)
@@ -199,6 +209,10 @@ def run() -> int:
             seed=SEED.value,
             overwrite=OVERWRITE.value,
         )
+    elif MODE.value == 'import':
+        from gan_transfer.import_checkpoint import import_checkpoint
+
+        import_checkpoint(config, WORKDIR.value, FROM.value, CHECKPOINT.value)
     else:
         from gan_transfer import data
 

@@ -49,7 +49,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         )
     translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
     directions = []
-    for source, target in run.experiment.method.directions(len(run.domains)):
+    for source, target in run.directions:
         pairs = _pairs(config, dataset, run, source, target)
         directions.append(
             (source, target, paired.compare(lambda batch: translator(run.params, batch), pairs))

@@ -36,12 +36,17 @@ class Translator:
 
 
 class Run(NamedTuple):
-    """A trained run: its networks with the newest checkpoint's weights, its domains, and the checkpoint's step."""
+    """A trained run: its networks with the newest checkpoint's weights, its domains, and the checkpoint's step.
+
+    `directions` are the pairs of source and target domain that it translates between: the method's, or fewer where
+    the run was imported from files that lack a generator.
+    """
 
     experiment: Experiment
     params: dict[str, Any]
     domains: tuple[str, ...]
     step: int
+    directions: tuple[tuple[int, int], ...]
 
 
 def open_run(config: Any, workdir: str) -> Run:
@@ -55,7 +60,8 @@ def open_run(config: Any, workdir: str) -> Run:
         step = checkpoints.latest()
         if step is None:
             raise UserError(f'the run in {workdir!r} has no checkpoint yet')
-        domains = tuple(checkpoints.about(step)['domains'])
+        about = checkpoints.about(step)
+        domains = tuple(about['domains'])
         mesh = sharding.make_mesh(jax.local_devices()[:1])
         with from_user():
             make_method(config).check(config.image_size, len(domains))
@@ -63,7 +69,8 @@ def open_run(config: Any, workdir: str) -> Run:
         state = checkpoints.restore(step, experiment.abstract_state)
     finally:
         checkpoints.close()
-    return Run(experiment, state.translate_params, domains, step)
+    directions = about.get('directions') or experiment.method.directions(len(domains))
+    return Run(experiment, state.translate_params, domains, step, tuple(map(tuple, directions)))
 
 
 def _filled(x: np.ndarray, length: int) -> np.ndarray:

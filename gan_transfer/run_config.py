@@ -26,7 +26,9 @@ def load(workdir: str) -> ConfigDict:
     """
     saved = _read(workdir)
     if saved is None:
-        raise UserError(f'no run in {workdir!r}: it has no {NAME}')
+        raise UserError(
+            f'no run in {workdir!r}: it has no {NAME}; --mode=train with --config=FILE starts one'
+        )
     return ConfigDict(_tuples(saved)).lock()
 
 

@@ -123,7 +123,7 @@ def _style(config: Any, run: Run, target: str | None, target_domain: str | None,
     if seed is not None and (target is not None or not takes_target):
         why = 'with a target image' if takes_target else f'by {name}'
         raise UserError(f'--seed is for latent codes; {why} nothing is drawn')
-    style = {'target_domain': np.int32(_domain(run.domains, target, target_domain))}
+    style = {'target_domain': np.int32(_domain(run, target, target_domain))}
     if target is not None:
         with from_user():
             image = data.read_image(target, config.data.background)
@@ -133,27 +133,25 @@ def _style(config: Any, run: Run, target: str | None, target_domain: str | None,
     return style
 
 
-def _domain(domains: tuple[str, ...], target: str | None, chosen: str | None) -> int:
-    """Returns the index of the target domain: as chosen, or by the folder that the target image is in."""
+def _domain(run: Run, target: str | None, chosen: str | None) -> int:
+    """Returns the index of the target domain: the chosen one, the only one, or that of the target image's folder."""
+    names = {run.domains[index]: index for _, index in sorted(run.directions, key=lambda way: way[1])}
+    choices = ', '.join(names)
     if chosen is not None:
-        if chosen in domains:
-            return domains.index(chosen)
-        if chosen.isdecimal() and int(chosen) < len(domains):
+        if chosen.isdecimal() and int(chosen) in names.values():
             return int(chosen)
-        raise UserError(
-            f'unknown --target_domain={chosen}; choose one of {", ".join(domains)} or 0..{len(domains) - 1}'
-        )
-    if len(domains) == 1:
-        return 0
+        if chosen not in names:
+            raise UserError(f'unknown --target_domain={chosen}; choose one of {choices}, by name or index')
+        return names[chosen]
+    if len(names) == 1:
+        return next(iter(names.values()))
     if target is not None:
         folder = pathlib.Path(target).absolute().parent.name
-        names = {*(folder,), *(folder.removeprefix(split) for split in ('train', 'test', 'val'))} & set(
-            domains
-        )
-        if len(names) == 1:
-            return domains.index(names.pop())
+        found = {folder, *(folder.removeprefix(split) for split in ('train', 'test', 'val'))} & set(names)
+        if len(found) == 1:
+            return names[found.pop()]
     hint = ', which the target image does not tell' if target is not None else ''
-    raise UserError(f'--target_domain is needed{hint}: one of {", ".join(domains)}')
+    raise UserError(f'--target_domain is needed{hint}: one of {choices}')
 
 
 Group = list[

@@ -1,59 +1,99 @@
 """CycleGAN's networks from their published layout; the architecture is read from keys and shapes."""
 
-from typing import Any
+from gan_transfer.importers.layout import Entry, StateDict, indices
 
-from gan_transfer.importers.layout import Entry, StateDict, indices, load
-
-# What each file of the original is to us. Its D_A judges domain b.
+# What each file of the original is to us. Its D_A judges domain b; the published generators are alone, and called G.
 NETWORKS = {
     'G_A': 'generator_a_to_b',
     'G_B': 'generator_b_to_a',
     'D_A': 'discriminator_b',
     'D_B': 'discriminator_a',
+    'G': 'generator_a_to_b',
 }
+
+
+def blocks(state_dict: StateDict) -> list[int]:
+    """Returns the numbers of the generator's residual blocks."""
+    return [i for i in indices(state_dict, 'model') if f'model.{i}.conv_block.1.weight' in state_dict]
+
+
+def blurred(state_dict: StateDict) -> bool:
+    """Whether the generator doubles by a filter and a plain convolution, whose kernel has fewer outputs than inputs."""
+    plain = [i for i in indices(state_dict, 'model') if i not in blocks(state_dict)]
+    shape = state_dict[f'model.{plain[-2]}.weight'].shape if len(plain) > 1 else (1, 0)
+    return shape[0] < shape[1]
 
 
 def generator_options(state_dict: StateDict) -> dict[str, int]:
     """Returns the hyper-parameters of the generator that these weights belong to."""
-    blocks = [i for i in indices(state_dict, 'model') if f'model.{i}.conv_block.1.weight' in state_dict]
-    return {'generator_width': state_dict['model.1.weight'].shape[0], 'generator_blocks': len(blocks)}
+    if 'model.1.weight' not in state_dict:
+        raise ValueError(f'no ResNet generator: model.1.weight is missing, there are {_some(state_dict)}')
+    return {
+        'generator_width': state_dict['model.1.weight'].shape[0],
+        'generator_blocks': len(blocks(state_dict)),
+    }
 
 
 def discriminator_options(state_dict: StateDict) -> dict[str, int]:
     """Returns the hyper-parameters of the discriminator that these weights belong to."""
+    if 'model.0.weight' not in state_dict:
+        raise ValueError(f'no patch discriminator: model.0.weight is missing, there are {_some(state_dict)}')
     layers = [i for i in indices(state_dict, 'model') if f'model.{i}.weight' in state_dict]
+    convolutions = [i for i in layers if state_dict[f'model.{i}.weight'].ndim == 4]
     return {
         'discriminator_width': state_dict['model.0.weight'].shape[0],
-        'discriminator_depth': len(layers) - 2,
+        'discriminator_depth': len(convolutions) - 2,
     }
 
 
-def generator_params(state_dict: StateDict) -> dict[str, Any]:
-    """Returns the parameters of `networks.resnet.ResNetGenerator`."""
+def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
+    """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
+    found = {}
+    for name, state_dict in state_dicts.items():
+        generator = name.startswith('generator')
+        if generator and blurred(state_dict):
+            raise ValueError("this generator resamples by blurring, as CUT's does: import it with --from=cut")
+        found |= generator_options(state_dict) if generator else discriminator_options(state_dict)
+    return found
+
+
+def generator_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.resnet.ResNetGenerator`."""
     numbers = indices(state_dict, 'model')
-    blocks = [i for i in numbers if f'model.{i}.conv_block.1.weight' in state_dict]
-    plain = [i for i in numbers if i not in blocks]
+    plain = [i for i in numbers if i not in blocks(state_dict)]
     names = ('input', 'down_0', 'down_1', 'up_0', 'up_1', 'output')
     if len(plain) != len(names):
         raise ValueError(
             f'a ResNet generator has {len(names)} convolutions outside its blocks, this one {len(plain)}'
         )
+    up = 'convolution' if blurred(state_dict) else 'transposed'
     entries = [
-        Entry(f'model.{i}', name, 'transposed' if name.startswith('up') else 'convolution')
+        Entry(f'model.{i}', name, up if name.startswith('up') else 'convolution')
         for i, name in zip(plain, names, strict=True)
     ]
-    for number, i in enumerate(blocks):
-        for j, part in enumerate((1, 5)):
+    for number, i in enumerate(blocks(state_dict)):
+        # The second convolution is number 5, or 6 behind a dropout.
+        for j, part in enumerate(indices(state_dict, f'model.{i}.conv_block')):
             entries.append(
                 Entry(f'model.{i}.conv_block.{part}', f'block_{number}/convolution_{j}', 'convolution')
             )
-    return load(entries, state_dict)
+    return entries
 
 
-def discriminator_params(state_dict: StateDict) -> dict[str, Any]:
-    """Returns the parameters of `networks.patchgan.PatchDiscriminator`."""
+def discriminator_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.patchgan.PatchDiscriminator`."""
     numbers = indices(state_dict, 'model')
     names = [f'layer_{i}' for i in range(len(numbers) - 1)] + ['output']
-    return load(
-        [Entry(f'model.{i}', name, 'convolution') for i, name in zip(numbers, names, strict=True)], state_dict
-    )
+    return [Entry(f'model.{i}', name, 'convolution') for i, name in zip(numbers, names, strict=True)]
+
+
+ENTRIES = {
+    'generator_a_to_b': generator_entries,
+    'generator_b_to_a': generator_entries,
+    'discriminator_a': discriminator_entries,
+    'discriminator_b': discriminator_entries,
+}
+
+
+def _some(state_dict: StateDict) -> str:
+    return ', '.join(list(state_dict)[:4]) or 'none'

@@ -12,7 +12,7 @@ StateDict = Mapping[str, np.ndarray]
 
 
 class Entry(NamedTuple):
-    """One layer: `prefix` in the file (without `.weight`), `path` in our parameters, and its kind.
+    """One layer: `prefix` in the file (without `.weight`), `path` in our parameters, its kind, and if it has a bias.
 
     A kind of 'domain_linear' is one linear layer per domain in the file, where `prefix` has '{domain}' in it, and a
     single stacked layer here.
@@ -21,6 +21,7 @@ class Entry(NamedTuple):
     prefix: str
     path: str
     kind: str
+    bias: bool = True
 
 
 def _convolution(weight: np.ndarray) -> np.ndarray:
@@ -39,14 +40,61 @@ def _same(weight: np.ndarray) -> np.ndarray:
     return weight
 
 
-# kind -> (our name of the weight, how it is laid out here)
-_KINDS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
-    'convolution': ('kernel', _convolution),
-    'transposed': ('kernel', _transposed),
-    'linear': ('kernel', _linear),
-    'domain_linear': ('kernel', _linear),
-    'norm': ('scale', _same),
+# kind -> (our name of the weight, how it is laid out here, its possible numbers of dimensions)
+_KINDS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], tuple[int, ...]]] = {
+    'convolution': ('kernel', _convolution, (4,)),
+    'transposed': ('kernel', _transposed, (4,)),
+    'linear': ('kernel', _linear, (2, 4)),
+    'domain_linear': ('kernel', _linear, (2, 4)),
+    'norm': ('scale', _same, (1,)),
 }
+PREFIXES = ('module.', '_orig_mod.')  # of networks on several devices, and of compiled ones
+STATISTICS = ('.running_mean', '.running_var', '.num_batches_tracked')
+# A constant of the file -> its value for each channel.
+_BLUR_DOWN = np.outer([1, 2, 1], [1, 2, 1]) / 16
+_BLUR_UP = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
+_HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])
+
+
+def without_prefixes(state_dict: StateDict) -> dict[str, np.ndarray]:
+    """Returns the arrays under their bare names, without what wrappers of the network put before every one."""
+    names = dict(state_dict)
+    while names and any(all(key.startswith(prefix) for key in names) for prefix in PREFIXES):
+        names = {key.partition('.')[2]: value for key, value in names.items()}
+    return names
+
+
+def without_constants(state_dict: StateDict) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Returns the arrays that are learnt, and a line for each kind of the others.
+
+    Running statistics are of no use to us: instance norms have none, and batch norms take those of the images at hand.
+    Blurring filters are constants, and are compared with ours.
+
+    Raises:
+      ValueError: for a filter that differs.
+    """
+    kept, statistics, filters = {}, 0, 0
+    for key, value in state_dict.items():
+        if key.endswith(STATISTICS):
+            statistics += 1
+        elif key.endswith(('.filt', 'hpf.filter')):
+            known = [_HIGH_PASS] if key.endswith('hpf.filter') else [_BLUR_DOWN, _BLUR_UP]
+            filters += 1
+            if not any(
+                value.shape[-2:] == k.shape and np.allclose(np.asarray(value, np.float32), k, atol=1e-4)
+                for k in known
+            ):
+                raise ValueError(
+                    f'{key} of shape {list(value.shape)} is another filter than the published one'
+                )
+        else:
+            kept[key] = value
+    lines = []
+    if statistics:
+        lines.append(f'{statistics} running statistics (the statistics of the images at hand are used)')
+    if filters:
+        lines.append(f'{filters} constant filters (equal to ours)')
+    return kept, lines
 
 
 def count(state_dict: StateDict, pattern: str) -> int:
@@ -63,33 +111,68 @@ def indices(state_dict: StateDict, prefix: str) -> list[int]:
     return sorted({int(part) for part in rest if part.isdigit()})
 
 
-def load(entries: Iterable[Entry], state_dict: StateDict) -> dict[str, Any]:
-    """Returns our parameters. ValueError lists the keys that are missing from the file or left over in it."""
+def load(
+    entries: Iterable[Entry], state_dict: StateDict, expected: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns our parameters.
+
+    Args:
+      entries: the layers.
+      state_dict: the file's arrays by key.
+      expected: a tree of our parameters' shapes, to compare with.
+
+    Raises:
+      ValueError: with the keys that are missing from the file, left over in it, or of another shape.
+    """
     params: dict[str, Any] = {}
-    used, missing = set(), []
+    used, missing, misshapen = set(), [], []
     domains = count(state_dict, 'unshared.{}.weight') or count(state_dict, 'unshared.{}.0.weight')
 
-    def take(key: str) -> np.ndarray:
+    def take(
+        key: str, arrange: Callable[[np.ndarray], np.ndarray], dimensions: tuple[int, ...]
+    ) -> np.ndarray:
         used.add(key)
         if key not in state_dict:
             missing.append(key)
-            return np.zeros((1, 1, 1, 1), np.float32)
-        return np.asarray(state_dict[key], np.float32)
+            return np.zeros(1, np.float32)
+        if state_dict[key].ndim not in dimensions:
+            misshapen.append(f'{key} {list(state_dict[key].shape)}')
+            return np.zeros(1, np.float32)
+        return arrange(np.asarray(state_dict[key], np.float32))
 
     for entry in entries:
-        name, arrange = _KINDS[entry.kind]
-        place = params
-        for part in entry.path.split('/'):
-            place = place.setdefault(part, {})
-        if entry.kind == 'domain_linear':
-            prefixes = [entry.prefix.format(domain=d) for d in range(domains)]
-            place[name] = np.stack([arrange(take(f'{prefix}.weight')) for prefix in prefixes])
-            place['bias'] = np.stack([take(f'{prefix}.bias') for prefix in prefixes])
-            continue
-        place[name] = arrange(take(f'{entry.prefix}.weight'))
-        if not entry.path.endswith('shortcut'):  # the shortcuts of StarGAN v2 have no bias
-            place['bias'] = take(f'{entry.prefix}.bias')
+        name, arrange, dimensions = _KINDS[entry.kind]
+        of_domains = entry.kind == 'domain_linear'
+        prefixes = [entry.prefix.format(domain=d) for d in range(domains)] if of_domains else [entry.prefix]
+        leaves = {name: [take(f'{prefix}.weight', arrange, dimensions) for prefix in prefixes]}
+        if entry.bias:
+            leaves['bias'] = [take(f'{prefix}.bias', _same, (1,)) for prefix in prefixes]
+        place = _place(params, entry.path)
+        for leaf, values in leaves.items():
+            wanted = _place(expected, entry.path)[leaf].shape if expected is not None else None
+            if wanted is not None:
+                wanted = wanted[1:] if of_domains else wanted
+                misshapen += [
+                    f'{prefix}: our {leaf} {list(value.shape)} in place of {list(wanted)}'
+                    for prefix, value in zip(prefixes, values, strict=True)
+                    if value.shape != wanted and value.shape != (1,)
+                ]
+            place[leaf] = _stack(values) if of_domains else values[0]
     unexpected = sorted(set(state_dict) - used)
-    if missing or unexpected:
-        raise ValueError(f'the weights do not fit: missing keys {missing}, unexpected keys {unexpected}')
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f'the weights do not fit: missing keys {missing}, unexpected keys {unexpected}, misshapen {misshapen}'
+        )
     return params
+
+
+def _place(tree: Any, path: str) -> Any:
+    """Returns the branch of nested dictionaries at `path`, made where there is none."""
+    for part in path.split('/'):
+        tree = tree.setdefault(part, {}) if isinstance(tree, dict) else tree[part]
+    return tree
+
+
+def _stack(values: list[np.ndarray]) -> np.ndarray:
+    shapes = {value.shape for value in values}
+    return np.stack(values) if len(shapes) == 1 else values[0]  # what differs has been noted as misshapen

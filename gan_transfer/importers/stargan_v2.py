@@ -1,19 +1,24 @@
 """StarGAN v2's networks from their published layout (without the face-landmark option)."""
 
 import math
-from typing import Any
 
-from gan_transfer.importers.layout import Entry, StateDict, count, load
+from gan_transfer.importers.layout import Entry, StateDict, count
+
+NETWORKS = {
+    name: name for name in ('generator', 'mapping_network', 'style_encoder', 'discriminator')
+}  # theirs and ours
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
     """Returns the hyper-parameters that the four networks' weights belong to, `image_size` and `domains` too.
 
-    The discriminator's blocks tell the image size: they halve it down to 4 pixels.
+    The blocks of the style encoder, or of the discriminator, tell the image size: they halve it down to 4 pixels.
     """
-    generator, discriminator = state_dicts['generator'], state_dicts['discriminator']
-    mapping = state_dicts['mapping_network']
-    blocks = _blocks(discriminator, 'main')
+    generator, mapping = state_dicts['generator'], state_dicts['mapping_network']
+    if 'style_encoder' in state_dicts:
+        blocks = _blocks(state_dicts['style_encoder'], 'shared')
+    else:
+        blocks = _blocks(state_dicts['discriminator'], 'main')
     encoder = count(generator, 'encode.{}.conv1.weight')
     image_size = 2 ** (blocks + 2)
     downsamplings = int(math.log2(image_size)) - 4
@@ -39,8 +44,8 @@ def _blocks(state_dict: StateDict, prefix: str) -> int:
     return number - 1
 
 
-def generator_params(state_dict: StateDict) -> dict[str, Any]:
-    """Returns the parameters of `networks.stargan_v2.Generator`."""
+def generator_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.stargan_v2.Generator`."""
     entries = [
         Entry('from_rgb', 'from_rgb', 'convolution'),
         Entry('to_rgb.0', 'to_rgb_norm', 'norm'),
@@ -54,27 +59,25 @@ def generator_params(state_dict: StateDict) -> dict[str, Any]:
         entries += [
             Entry(f'decode.{i}.norm{j + 1}.fc', f'decode_{i}/norm_{j}/linear', 'linear') for j in range(2)
         ]
-    return load(entries, state_dict)
+    return entries
 
 
-def mapping_network_params(state_dict: StateDict) -> dict[str, Any]:
-    """Returns the parameters of `networks.stargan_v2.MappingNetwork`."""
+def mapping_network_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.stargan_v2.MappingNetwork`."""
     entries = [Entry(f'shared.{2 * i}', f'shared_{i}', 'linear') for i in range(4)]
     entries += [Entry(f'unshared.{{domain}}.{2 * i}', f'domain_{i}', 'domain_linear') for i in range(4)]
-    return load(entries, state_dict)
+    return entries
 
 
-def style_encoder_params(state_dict: StateDict) -> dict[str, Any]:
-    """Returns the parameters of `networks.stargan_v2.StyleEncoder`."""
-    return load(
-        [*_trunk(state_dict, 'shared'), Entry('unshared.{domain}', 'domain', 'domain_linear')], state_dict
-    )
+def style_encoder_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.stargan_v2.StyleEncoder`."""
+    return [*_trunk(state_dict, 'shared'), Entry('unshared.{domain}', 'domain', 'domain_linear')]
 
 
-def discriminator_params(state_dict: StateDict) -> dict[str, Any]:
-    """Returns the parameters of `networks.stargan_v2.Discriminator`."""
+def discriminator_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.stargan_v2.Discriminator`."""
     last = _blocks(state_dict, 'main') + 4
-    return load([*_trunk(state_dict, 'main'), Entry(f'main.{last}', 'domain', 'linear')], state_dict)
+    return [*_trunk(state_dict, 'main'), Entry(f'main.{last}', 'domain', 'linear')]
 
 
 def _trunk(state_dict: StateDict, prefix: str) -> list[Entry]:
@@ -91,13 +94,13 @@ def _trunk(state_dict: StateDict, prefix: str) -> list[Entry]:
 def _block(state_dict: StateDict, prefix: str, path: str) -> list[Entry]:
     entries = [Entry(f'{prefix}.conv{j + 1}', f'{path}/convolution_{j}', 'convolution') for j in range(2)]
     if f'{prefix}.conv1x1.weight' in state_dict:
-        entries.append(Entry(f'{prefix}.conv1x1', f'{path}/shortcut', 'convolution'))
+        entries.append(Entry(f'{prefix}.conv1x1', f'{path}/shortcut', 'convolution', bias=False))
     return entries
 
 
-PARAMS = {
-    'generator': generator_params,
-    'mapping_network': mapping_network_params,
-    'style_encoder': style_encoder_params,
-    'discriminator': discriminator_params,
+ENTRIES = {
+    'generator': generator_entries,
+    'mapping_network': mapping_network_entries,
+    'style_encoder': style_encoder_entries,
+    'discriminator': discriminator_entries,
 }

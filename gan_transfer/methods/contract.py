@@ -146,6 +146,10 @@ class Method:
         """Returns the ordered pairs (source domain, target domain) that it translates between."""
         return tuple(itertools.permutations(range(domains), 2))
 
+    def translating(self, source: int, target: int) -> tuple[str, ...]:
+        """Returns the networks without which there is no translation from one domain to another."""
+        return ('generator',)
+
     def networks(self, settings: NetworkSettings) -> dict[str, Network]:
         """Returns the networks by name; the names are the keys of states, optimizers, logs and checkpoints."""
         raise NotImplementedError

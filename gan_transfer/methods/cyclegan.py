@@ -74,6 +74,9 @@ class CycleGan(Method):
         if image_size % 4 or image_size < smallest:
             raise ValueError(f'image_size is {image_size}; cyclegan takes multiples of 4 from {smallest} on')
 
+    def translating(self, source: int, target: int) -> tuple[str, ...]:
+        return ('generator_a_to_b' if target == 1 else 'generator_b_to_a',)
+
     def networks(self, settings: NetworkSettings) -> dict[str, Network]:
         image = jax.ShapeDtypeStruct((1, settings.image_size, settings.image_size, 3), jnp.float32)
         initializer = nn.initializers.normal(self.initial_deviation)

@@ -139,6 +139,9 @@ class StarGanV2(Method):
     def _downsamplings(self, image_size: int) -> int:
         return self.downsamplings or max(int(math.log2(image_size)) - 4, 1)
 
+    def translating(self, source: int, target: int) -> tuple[str, ...]:
+        return ('generator', 'style_encoder')
+
     def networks(self, settings: NetworkSettings) -> dict[str, Network]:
         size = settings.image_size
         image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)

@@ -8,7 +8,7 @@ import pytest
 from configs import common
 from gan_transfer import experiment as experiment_lib
 from gan_transfer import sharding
-from gan_transfer.importers import cyclegan, stargan_v2
+from gan_transfer.importers import cut, cyclegan, layout, stargan_v2
 from gan_transfer.state import copy
 from tests.reference import cases
 
@@ -22,9 +22,9 @@ def _config(method, image_size, batch_size, optimizer, average_decay=0.0, accumu
     return config
 
 
-def _run(config, domains, params, batches):
+def _run(config, domains, params, batches, devices=1):
     """Returns the scalars of every step, and the states' parameters and averages after it."""
-    mesh = sharding.make_mesh(jax.devices()[:1])
+    mesh = sharding.make_mesh(jax.devices()[:devices])
     made = experiment_lib.make_experiment(config, domains=domains, mesh=mesh)
     state = made.init(0)
     assert jax.tree.map(jnp.shape, state.params) == jax.tree.map(jnp.shape, params)
@@ -43,6 +43,12 @@ def _run(config, domains, params, batches):
     return scalars, digests, averages
 
 
+def _params(family, weights):
+    """Returns the parameters of the networks that `weights` holds by our names."""
+    learnt = {name: layout.without_constants(arrays)[0] for name, arrays in weights.items()}
+    return {name: layout.load(family.ENTRIES[name](arrays), arrays) for name, arrays in learnt.items()}
+
+
 def _digest(tree):
     return sum(float(np.abs(np.asarray(x, np.float64)).sum()) for x in jax.tree.leaves(tree))
 
@@ -58,12 +64,9 @@ def _compare(case, losses, digests, averages, later=1e-3):
 @pytest.mark.parametrize('accumulation', [1, 2])
 def test_cyclegan_training_is_the_original_s(accumulation):
     case = cases.load('cyclegan_training')
-    weights = {name: case.weights(prefix=f'{name}.') for name in cyclegan.NETWORKS}
-    options = cyclegan.generator_options(weights['G_A']) | cyclegan.discriminator_options(weights['D_A'])
-    params = {}
-    for name, ours in cyclegan.NETWORKS.items():
-        load = cyclegan.generator_params if name.startswith('G') else cyclegan.discriminator_params
-        params[ours] = load(weights[name])
+    names = case.about['networks_in_digest_order']
+    weights = {cyclegan.NETWORKS[name]: case.weights(prefix=f'{name}.') for name in names}
+    options, params = cyclegan.options(weights), _params(cyclegan, weights)
     steps, batch_size, _, size, _ = case.arrays['A'].shape
     config = _config(
         {'name': 'cyclegan', 'pool_size': 0, **options},
@@ -85,17 +88,46 @@ def test_cyclegan_training_is_the_original_s(accumulation):
         'idt_B': lambda s: 5 * s['generator/identity_b_to_a'],
     }
     losses = [[terms[name](s) for name in case.about['losses']] for s in scalars]
-    order = [cyclegan.NETWORKS[name] for name in case.about['networks_in_digest_order']]
+    order = [cyclegan.NETWORKS[name] for name in names]
     _compare(case, losses, [[d[name] for name in order] for d in digests], None)
+
+
+@pytest.mark.parametrize(('devices', 'accumulation'), [(1, 1), (2, 1), (1, 2)])
+def test_cut_training_is_the_original_s(devices, accumulation):
+    case = cases.load('cut_training')
+    names = case.about['networks_in_digest_order']
+    weights = {cut.NETWORKS[name]: case.weights(prefix=f'{name}.') for name in names}
+    learnt = {name: layout.without_constants(arrays)[0] for name, arrays in weights.items()}
+    steps, batch_size, _, size, _ = case.arrays['A'].shape
+    layers = ('padded', 'down_0', 'down_1', 'down_1_activated', 'block_0')
+    config = _config(
+        {'name': 'cut', 'nce_layers': layers, 'patches': size**4, **cut.options(learnt)},
+        size,
+        batch_size,
+        {'learning_rate': 2e-4, 'b1': 0.5, 'b2': 0.999},
+        accumulation=accumulation,
+    )
+    batches = [{'source': case.image('A')[i], 'target': case.image('B')[i]} for i in range(steps)]
+    scalars, digests, _ = _run(config, 2, _params(cut, weights), batches, devices)
+    terms = {
+        'G_GAN': lambda s: s['generator/adversarial'],
+        'D_real': lambda s: s['discriminator/real'],
+        'D_fake': lambda s: s['discriminator/fake'],
+        'NCE': lambda s: s['generator/nce'],
+        'NCE_Y': lambda s: s['generator/nce_identity'],
+    }
+    terms['G'] = lambda s: terms['G_GAN'](s) + (terms['NCE'](s) + terms['NCE_Y'](s)) / 2
+    losses = [[terms[name](s) for name in case.about['losses']] for s in scalars]
+    _compare(case, losses, [[d[cut.NETWORKS[name]] for name in names] for d in digests], None)
 
 
 @pytest.mark.parametrize('accumulation', [1, 2])
 def test_stargan_v2_training_is_the_original_s(accumulation):
     case = cases.load('stargan_v2_training')
-    weights = {name: case.weights(prefix=f'{name}.') for name in stargan_v2.PARAMS}
+    weights = {name: case.weights(prefix=f'{name}.') for name in stargan_v2.ENTRIES}
     options = stargan_v2.options(weights)
     size, domains = options.pop('image_size'), options.pop('domains')
-    params = {name: load(weights[name]) for name, load in stargan_v2.PARAMS.items()}
+    params = _params(stargan_v2, weights)
     steps, batch_size = case.arrays['y_org'].shape
     config = _config(
         {'name': 'stargan_v2', 'diversity_images': 100 * batch_size, **options},

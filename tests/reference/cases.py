@@ -27,11 +27,19 @@ class Case(NamedTuple):
             for k, v in shapes.items()
             if k.startswith(prefix)
         }
-        return {key[len(prefix) :]: value for key, value in drawn.items()}
+        return {key[len(prefix) :]: _constant(key, value) for key, value in drawn.items()}
 
     def image(self, name: str) -> np.ndarray:
         """Returns an image array [..., c, h, w] as [..., h, w, c]."""
         return np.moveaxis(self.arrays[name], -3, -1)
+
+
+def _constant(key: str, value: np.ndarray) -> np.ndarray:
+    """Returns CUT's blurring filters as they are in every file: constants, which the rule does not know of."""
+    if not key.endswith('.filt'):
+        return value
+    taps = {3: [1, 2, 1], 4: [1, 3, 3, 1]}[value.shape[-1]]
+    return np.broadcast_to(np.outer(taps, taps) / 16, value.shape).astype(np.float32)
 
 
 def load(name: str) -> Case:

@@ -1,0 +1,38 @@
+"""CUT's and FastCUT's networks from their published layout; the ResNet's and the PatchGAN's are CycleGAN's."""
+
+from typing import Any
+
+from gan_transfer.importers import cyclegan
+from gan_transfer.importers.layout import Entry, StateDict, indices
+
+NETWORKS = {'G': 'generator', 'F': 'patch_projection', 'D': 'discriminator'}
+
+
+def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
+    """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
+    found = {}
+    if 'generator' in state_dicts:
+        found |= cyclegan.generator_options(state_dicts['generator'])
+        found['antialias'] = cyclegan.blurred(state_dicts['generator'])
+    if 'discriminator' in state_dicts:
+        found |= cyclegan.discriminator_options(state_dicts['discriminator'])
+    if 'patch_projection' in state_dicts:
+        found['projection_width'] = state_dicts['patch_projection']['mlp_0.0.weight'].shape[0]
+    return found
+
+
+def projection_entries(state_dict: StateDict) -> list[Entry]:
+    """Returns the layers of `networks.patch_projection.PatchProjection`."""
+    count = len({key.split('.')[0] for key in state_dict})
+    return [
+        Entry(f'mlp_{i}.{number}', f'layer_{i}_{j}', 'linear')
+        for i in range(count)
+        for j, number in enumerate(indices(state_dict, f'mlp_{i}'))
+    ]
+
+
+ENTRIES = {
+    'generator': cyclegan.generator_entries,
+    'patch_projection': projection_entries,
+    'discriminator': cyclegan.discriminator_entries,
+}

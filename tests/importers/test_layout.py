@@ -1,0 +1,146 @@
+"""Every key of a file is accounted for: taken, known and left out, or named in an error."""
+
+import numpy as np
+import pytest
+
+from gan_transfer.importers import layout
+from gan_transfer.importers.files import FAMILIES, read_networks
+from tests.importers import torch_files
+from tests.reference import cases
+
+# Family -> a case with weights, its file's network, the network's name here.
+GENERATORS = {
+    'cut': ('cut_training', 'G'),
+    'cyclegan': ('cyclegan_training', 'G_A'),
+    'pix2pix': ('pix2pix_generator_unet128', ''),
+}
+
+
+def weights_of(family):
+    name, prefix = GENERATORS[family]
+    return cases.load(name).weights(prefix=f'{prefix}.' if prefix else '')
+
+
+def load(family, arrays, expected=None):
+    name = FAMILIES[family].NETWORKS['G']
+    learnt, _ = layout.without_constants(layout.without_prefixes(arrays))
+    return layout.load(FAMILIES[family].ENTRIES[name](learnt), learnt, expected)
+
+
+def assert_same(params, others):
+    np.testing.assert_equal(params, others)
+
+
+@pytest.mark.parametrize('family', GENERATORS)
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.'])
+def test_wrappers_of_the_network_leave_a_prefix_that_is_dropped(family, prefix):
+    arrays = weights_of(family)
+    wrapped = {prefix + key: value for key, value in arrays.items()}
+    assert_same(load(family, wrapped), load(family, arrays))
+
+
+@pytest.mark.parametrize('family', GENERATORS)
+def test_missing_unexpected_and_misshapen_keys_are_all_named(family):
+    arrays = dict(weights_of(family))
+    params = load(family, arrays)
+    key = next(key for key in arrays if key.endswith('.bias'))
+    arrays['stray.weight'] = arrays.pop(key)
+    with pytest.raises(ValueError, match=rf"missing keys \['{key}'\], unexpected keys \['stray.weight'\]"):
+        load(family, arrays)
+    arrays = weights_of(family)
+    key = next(key for key, value in arrays.items() if value.ndim == 4 and not key.endswith('.filt'))
+    arrays[key] = arrays[key][..., :2]
+    with pytest.raises(ValueError, match=rf'misshapen .*{key.removesuffix(".weight")}: our kernel'):
+        load(family, arrays, params)
+    arrays[key] = arrays[key].reshape(-1)
+    with pytest.raises(ValueError, match=rf"misshapen \['{key} \["):
+        load(family, arrays, params)
+
+
+def test_running_statistics_are_left_out_and_said():
+    arrays = weights_of('cyclegan')
+    stray = {
+        'model.2.running_mean': np.zeros(8, np.float32),
+        'model.2.running_var': np.ones(8, np.float32),
+        'model.2.num_batches_tracked': np.array(3),
+    }
+    kept, lines = layout.without_constants({**arrays, **stray})
+    assert set(kept) == set(arrays)
+    assert lines == ['3 running statistics (the statistics of the images at hand are used)']
+
+
+def test_another_filter_than_the_published_is_refused():
+    arrays = weights_of('cut')
+    key = next(key for key in arrays if key.endswith('.filt'))
+    arrays[key] = np.full_like(arrays[key], 1 / 9)
+    with pytest.raises(ValueError, match='is another filter than the published one'):
+        load('cut', arrays)
+
+
+def test_a_dropout_moves_the_second_convolution_of_a_block():
+    arrays = weights_of('cyclegan')
+    moved = {key.replace('conv_block.5', 'conv_block.6'): value for key, value in arrays.items()}
+    assert moved.keys() != arrays.keys()
+    assert_same(load('cyclegan', moved), load('cyclegan', arrays))
+
+
+def test_a_blurring_generator_is_not_cyclegan_s():
+    with pytest.raises(ValueError, match='--from=cut'):
+        FAMILIES['cyclegan'].options({'generator_a_to_b': weights_of('cut')})
+    with pytest.raises(ValueError, match='no U-Net'):
+        FAMILIES['pix2pix'].options({'generator': weights_of('cut')})
+    with pytest.raises(ValueError, match='no ResNet generator'):
+        FAMILIES['cut'].options({'generator': weights_of('pix2pix')})
+
+
+class TestFiles:
+    arrays = {'model.1.weight': np.zeros(2, np.float32)}  # noqa: RUF012
+
+    def write(self, *paths, tree=None):
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            torch_files.write_zip(path, tree or self.arrays)
+
+    def test_a_file_brings_its_companions(self, tmp_path):
+        self.write(*(tmp_path / f'{name}.pth' for name in ('5_net_G_A', 'latest_net_G_A', 'latest_net_D_B')))
+        for path in (tmp_path, tmp_path / 'latest_net_D_B.pth'):
+            networks, _ = read_networks(str(path), 'cyclegan')
+            assert set(networks) == {'generator_a_to_b', 'discriminator_a'}
+        assert set(read_networks(str(tmp_path / '5_net_G_A.pth'), 'cyclegan')[0]) == {'generator_a_to_b'}
+
+    def test_a_file_of_another_name_is_the_generator(self, tmp_path):
+        self.write(tmp_path / 'horse2zebra.pth')
+        assert set(read_networks(str(tmp_path / 'horse2zebra.pth'), 'cyclegan')[0]) == {'generator_a_to_b'}
+        assert set(read_networks(str(tmp_path / 'horse2zebra.pth'), 'cut')[0]) == {'generator'}
+
+    def test_a_dictionary_of_networks_and_the_landmarks_network(self, tmp_path):
+        tree = {'generator': self.arrays, 'fan': self.arrays, 'style_encoder': self.arrays}
+        self.write(tmp_path / '100000_nets_ema.ckpt', tree=tree)
+        networks, notes = read_networks(str(tmp_path / '100000_nets_ema.ckpt'), 'stargan_v2')
+        assert set(networks) == {'generator', 'style_encoder'}
+        assert notes == ["100000_nets_ema.ckpt: ignored the network 'fan'"]
+
+    def test_safetensors_and_nested_state_dicts(self, tmp_path):
+        torch_files.write_safetensors(tmp_path / 'latest_net_G.safetensors', self.arrays)
+        self.write(tmp_path / 'b.pth', tree={'state_dict': self.arrays, 'epoch': 3})
+        for name in ('latest_net_G.safetensors', 'b.pth'):
+            assert set(read_networks(str(tmp_path / name), 'pix2pix')[0]) == {'generator'}
+
+    @pytest.mark.parametrize(
+        ('path', 'family', 'message'),
+        [
+            ('nothing.pth', 'cut', 'no such file or folder'),
+            ('a', 'cut', 'has files .*_net_<network> G, F, D: none'),
+            ('b', 'cut', 'has files .*_net_<network> of 5, 6: name one file'),
+            ('one.pth', 'stargan_v2', 'holds one network; a file of all'),
+            ('other.pth', 'stargan_v2', "has a network 'unet'; known are generator"),
+            ('list.pth', 'cut', 'holds no dictionary of weights'),
+        ],
+    )
+    def test_what_cannot_be_read_is_told(self, path, family, message, tmp_path):
+        (tmp_path / 'a').mkdir()
+        self.write(tmp_path / 'b' / '5_net_G.pth', tmp_path / 'b' / '6_net_G.pth', tmp_path / 'one.pth')
+        self.write(tmp_path / 'other.pth', tree={'unet': self.arrays})
+        self.write(tmp_path / 'list.pth', tree=[1, 2])
+        with pytest.raises(ValueError, match=message):
+            read_networks(str(tmp_path / path), family)

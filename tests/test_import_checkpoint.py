@@ -1,0 +1,173 @@
+"""From a published checkpoint to a run: translations are the original's, and every mode takes the run."""
+
+import importlib
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from gan_transfer.errors import UserError
+from gan_transfer.import_checkpoint import import_checkpoint
+from gan_transfer.inference import open_run
+from tests import command
+from tests.importers import torch_files
+from tests.reference import cases
+
+WRITERS = {'zip': torch_files.write_zip, 'legacy': torch_files.write_legacy}
+
+
+def imported(family, path, workdir, **changes):
+    config = importlib.import_module(f'configs.{family}').get_config('size=64')
+    config.update(changes)
+    import_checkpoint(config, str(workdir), family, str(path))
+    return open_run(config, str(workdir))
+
+
+@pytest.mark.parametrize('layout', WRITERS)
+@pytest.mark.parametrize(
+    ('family', 'name'), [('cyclegan', 'cyclegan_generator_resnet6'), ('cut', 'cut_generator_resnet9')]
+)
+def test_an_imported_generator_translates_as_the_original(family, name, layout, tmp_path):
+    case = cases.load(name)
+    path = WRITERS[layout](tmp_path / 'latest_net_G.pth', case.weights())
+    run = imported(family, path, tmp_path / 'run')
+    assert run.directions == ((0, 1),)
+    batch = {'source': case.image('x'), 'target_domain': np.ones(len(case.image('x')), np.int32)}
+    batch = {field: batch[field] for field in run.experiment.method.translate_fields}
+    translated = run.experiment.translate(run.params, batch, jax.random.key(0))
+    np.testing.assert_allclose(translated, case.image('y'), atol=1e-4)
+
+
+def test_an_imported_stargan_v2_translates_as_the_original(tmp_path):
+    case = cases.load('stargan_v2_networks')
+    names = ('generator', 'mapping_network', 'style_encoder')
+    path = torch_files.write_zip(
+        tmp_path / '100000_nets_ema.ckpt', {name: case.weights(name) for name in names}
+    )
+    run = imported('stargan_v2', path, tmp_path / 'run')
+    domains = np.asarray(case.arrays['domain'], np.int32)
+    batch = {'source': case.image('x'), 'target': case.image('reference'), 'target_domain': domains}
+    translated = run.experiment.translate(run.params, batch, jax.random.key(0))
+    np.testing.assert_allclose(translated, np.moveaxis(case.arrays['translated'], 1, -1), atol=2e-4)
+    assert len(run.directions) == len(run.domains) * (len(run.domains) - 1)
+
+
+NETWORKS_OF_PIX2PIX = {'generator_unet128': 'G', 'discriminator_patchgan': 'D'}
+
+
+def test_an_imported_unet_is_a_run_of_its_size(tmp_path):
+    weights = {name: cases.load(f'pix2pix_{name}').weights() for name in NETWORKS_OF_PIX2PIX}
+    for name, saved in NETWORKS_OF_PIX2PIX.items():
+        torch_files.write_zip(tmp_path / f'latest_net_{saved}.pth', weights[name])
+    run = imported('pix2pix', tmp_path, tmp_path / 'run')
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 128, 128, 3)).astype(np.float32)
+    both, one = (
+        run.experiment.translate(run.params, {'source': image[i:]}, jax.random.key(0)) for i in (0, 1)
+    )
+    np.testing.assert_allclose(both[1:], one, atol=1e-4, err_msg='no image depends on its neighbours')
+    np.testing.assert_array_equal(
+        run.params['generator']['up_0']['convolution']['bias'],
+        weights['generator_unet128']['model.model.3.bias'],
+    )
+
+
+def tiny_cyclegan(folder):
+    """Writes the generator from a to b, alone, of 8 channels."""
+    folder.mkdir()
+    weights = cases.load('cyclegan_training').weights(prefix='G_A.')
+    return torch_files.write_zip(folder / 'latest_net_G.pth', weights)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return command.folder_data(tmp_path / 'data')
+
+
+def test_a_run_is_imported_translates_and_goes_on_training(data, tmp_path):
+    checkpoint, run = tiny_cyclegan(tmp_path / 'files'), tmp_path / 'run'
+    out = command.launch(
+        '--mode=import',
+        '--from=cyclegan',
+        f'--checkpoint={checkpoint}',
+        f'--workdir={run}',
+        *command.TINY_CYCLEGAN,
+        '--config.data.source=folder',
+        f'--config.data.path={data}',
+        '--config.data.domains=day,night',
+        '--config.train_images=8',
+    ).stdout
+    assert 'first weights: generator_b_to_a, discriminator_b, discriminator_a' in out.replace(
+        'discriminator_a, discriminator_b', 'discriminator_b, discriminator_a'
+    )
+    saved = json.loads((run / 'config.json').read_text())['method']
+    assert (saved['generator_width'], saved['generator_blocks']) == (8, 6)
+
+    source = data / 'test' / 'day' / '0.png'
+    translate = ('--mode=translate', f'--workdir={run}', f'--source={source}')
+    first = tmp_path / 'first.png'
+    command.launch(*translate, f'--output={first}')
+    line = command.error_line(*translate, '--target_domain=day', f'--output={tmp_path / "no.png"}')
+    assert '--target_domain=day; choose one of night' in line
+    line = command.error_line(
+        '--mode=import', '--from=cyclegan', f'--checkpoint={checkpoint}', f'--workdir={run}'
+    )
+    assert 'holds a run already' in line
+
+    out = command.launch(f'--workdir={run}').stdout
+    assert '2 steps of 4 images' in out
+    command.launch(*translate, '--target_domain=day', f'--output={tmp_path / "back.png"}')
+    second = tmp_path / 'second.png'
+    command.launch(*translate, '--target_domain=night', f'--output={second}')
+    assert first.read_bytes() != second.read_bytes()
+
+
+def test_stargan_v2_from_one_file_with_a_target_image(data, tmp_path):
+    case = cases.load('stargan_v2_training')
+    names = ('generator', 'mapping_network', 'style_encoder')
+    path = torch_files.write_legacy(
+        tmp_path / '100000_nets_ema.ckpt',
+        {name: case.weights(prefix=f'{name}.') for name in names},
+    )
+    run = tmp_path / 'run'
+    out = command.launch(
+        '--mode=import', '--from=stargan_v2', f'--checkpoint={path}', f'--workdir={run}'
+    ).stdout
+    assert 'not in the files, so with first weights: discriminator' in out
+    assert 'domains, alphabetical' in out
+    output = tmp_path / 'out.png'
+    command.launch(
+        '--mode=translate',
+        f'--workdir={run}',
+        f'--source={data / "test" / "day" / "0.png"}',
+        f'--target={data / "test" / "night" / "0.png"}',
+        '--target_domain=1',
+        f'--output={output}',
+    )
+    assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'parts'),
+    [
+        (('--from=cyclegan', '--checkpoint=no/such.pth'), ('no such file or folder: no/such.pth',)),
+        (('--from=munit', '--checkpoint=a.pth'), ('munit', 'cyclegan', 'stargan_v2')),
+        (('--from=cut',), ('--mode=import needs --checkpoint',)),
+        (('--from=cut', '--checkpoint=a', '--source=b'), ('--source is for --mode=translate',)),
+    ],
+)
+def test_mistakes_are_one_line(arguments, parts, tmp_path):
+    line = command.error_line('--mode=import', f'--workdir={tmp_path / "run"}', *arguments)
+    for part in parts:
+        assert part in line
+
+
+def test_weights_and_config_must_fit(tmp_path):
+    checkpoint = tiny_cyclegan(tmp_path / 'files')
+    config = importlib.import_module('configs.cyclegan').get_config()
+    with pytest.raises(UserError, match='--from=cut is not the method of --config, cyclegan'):
+        import_checkpoint(config, str(tmp_path / 'run'), 'cut', str(checkpoint))
+    config.data.domains = ('a', 'b', 'c')
+    with pytest.raises(UserError, match='names a, b, c; the weights are of 2 domains'):
+        import_checkpoint(config, str(tmp_path / 'run'), 'cyclegan', str(checkpoint))
+    assert not (tmp_path / 'run').exists()

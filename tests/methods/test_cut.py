@@ -1,0 +1,85 @@
+"""What CUT's own switches do: mirrored steps, the identity pass, the places of the patches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_transfer import losses
+from gan_transfer.methods import cut
+from gan_transfer.methods.contract import PhaseInput
+from tests.test_step import assert_close, gradients_of, make_experiment
+
+FAST = {'nce_weight': 10.0, 'identity': False, 'mirror': True}
+
+
+def test_fastcut_has_no_identity_pass_and_needs_no_target_for_its_contrast():
+    gradients, scalars = gradients_of(make_experiment('cut', method=FAST), 'cut')
+    assert 'generator/nce' in scalars
+    assert 'generator/nce_identity' not in scalars
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_mirrored_steps_are_the_same_on_any_number_of_devices():
+    expected, _ = gradients_of(make_experiment('cut', method=FAST), 'cut')
+    other, _ = gradients_of(make_experiment('cut', method=FAST, devices=2), 'cut')
+    assert_close(other, expected)
+
+
+def test_a_mirrored_step_sees_mirrored_images_and_compares_them_mirrored_back():
+    """With a generator that mirrors along with its input, a mirrored step is no other than a plain one."""
+    method = make_experiment('cut', method={**FAST, 'nce_layers': ('padded',), 'patches': 10**6}).method
+    images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
+
+    def generator(x):
+        return 1 - x, {'padded': x}  # pixel by pixel
+
+    made = {}
+    for seed in range(8):
+        given = PhaseInput(
+            networks={'generator': generator, 'patch_projection': lambda *maps: (maps, {})},
+            batch={'source': images, 'target': images},
+            forwards={},
+            memory={},
+            key=jax.random.key(seed),
+            images_seen=jnp.zeros(()),
+            step=jnp.zeros((), jnp.int32),
+            axis='data',
+        )
+        translated = method._translated(given)
+        mirrored = bool(translated['mirrored'])
+        plain = 1 - images
+        np.testing.assert_allclose(translated['images'], plain[:, :, ::-1] if mirrored else plain, atol=1e-6)
+        made[mirrored] = method._patch_nce(given, translated['images'], translated)
+    assert set(made) == {False, True}
+    np.testing.assert_allclose(made[True], made[False], rtol=1e-4)
+
+
+def test_patches_are_at_random_places_without_repetition():
+    places = cut._places(jax.random.key(0), 100, 30)
+    assert len(set(places.tolist())) == 30
+    assert places.tolist() != cut._places(jax.random.key(1), 100, 30).tolist()
+    assert sorted(cut._places(jax.random.key(0), 20, 30).tolist()) == list(range(20))
+
+
+def test_patch_nce_is_smallest_where_every_query_is_its_own_key():
+    keys = jnp.eye(6)[None]
+    right = losses.patch_nce(keys, keys)
+    wrong = losses.patch_nce(jnp.roll(keys, 1, axis=1), keys)
+    assert float(right[0]) < 1e-4
+    assert float(wrong[0]) > 10
+    gradient = jax.grad(lambda k: losses.patch_nce(keys, k).sum())(keys * 0.5)
+    np.testing.assert_array_equal(gradient, 0, err_msg='keys are constants')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'nce_layers': ('block_9',)}, "nce_layers has 'block_9'; choose from padded, down_0"),
+        ({'nce_layers': ()}, 'nce_layers is empty'),
+        ({'temperature': 0.0}, 'temperature is 0.0; it must be above 0'),
+    ],
+)
+def test_wrong_values_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_experiment('cut', method=options)

@@ -40,6 +40,9 @@ OUTPUT = flags.DEFINE_string(
 SEED = flags.DEFINE_integer(
     'seed', None, 'translate: seed of the latent code, where no target image is given.', lower_bound=0
 )
+MASK = flags.DEFINE_string(
+    'mask', None, "translate: an image, bright where a face's detail is kept (StarGAN v2 of CelebA-HQ)."
+)
 OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate: replace files that exist.')
 FROM = flags.DEFINE_enum(
     'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2'), 'import: whose PyTorch files they are.'
@@ -56,7 +59,7 @@ TAKES = {
     'evaluate': ('config', 'workdir', 'allow_config_change'),
     'translate': (
         *('config', 'workdir', 'allow_config_change'),
-        *('source', 'target', 'target_domain', 'output', 'seed', 'overwrite'),
+        *('source', 'target', 'target_domain', 'output', 'seed', 'mask', 'overwrite'),
     ),
     'prepare': ('config',),
     'import': ('config', 'workdir', 'from', 'checkpoint'),
@@ -207,6 +210,7 @@ def run() -> int:
             target=TARGET.value,
             target_domain=TARGET_DOMAIN.value,
             seed=SEED.value,
+            mask=MASK.value,
             overwrite=OVERWRITE.value,
         )
     elif MODE.value == 'import':

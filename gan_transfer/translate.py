@@ -31,6 +31,7 @@ def translate(
     target: str | None = None,
     target_domain: str | None = None,
     seed: int | None = None,
+    mask: str | None = None,
     overwrite: bool = False,
 ) -> list[str]:
     """Translates `source` by the newest checkpoint in `workdir`, with averaged weights where there are any.
@@ -43,6 +44,8 @@ def translate(
       target: an image in the target style, for methods that take one.
       target_domain: name or index of the target domain.
       seed: of the latent code, where a method takes one in place of a target image; 0 if None.
+      mask: an image that is bright where the source's detail is kept, for StarGAN v2's generator of faces: red for its
+        features at 32 px, green for those at 64 and 128; grey for all.
       overwrite: replace files that exist.
 
     Returns:
@@ -56,6 +59,7 @@ def translate(
         files = _plan(pathlib.Path(source), pathlib.Path(output), overwrite=overwrite)
     run = open_run(config, workdir)
     style = _style(config, run, target, target_domain, seed)
+    style |= _mask(config, mask, len(files), console)
     method = run.experiment.method
     if not method.fully_convolutional:
         size = config.image_size
@@ -131,6 +135,27 @@ def _style(config: Any, run: Run, target: str | None, target_domain: str | None,
     elif takes_target:
         style['latent'] = np.random.default_rng(seed or 0).normal(size=method.latent_size).astype(np.float32)
     return style
+
+
+def _mask(config: Any, mask: str | None, files: int, console: rich.console.Console) -> Style:
+    """Returns the masks of a batch's samples, or nothing for a generator that takes none."""
+    if not config.method.get('high_pass_weight', 0.0):
+        if mask is not None:
+            raise UserError(
+                f"--mask is for StarGAN v2's generator of faces; this {config.method.name} has none"
+            )
+        return {}
+    if mask is None:
+        console.print(
+            'no --mask of the face: detail of the source is not carried over, as it is with landmarks'
+        )
+        return {}
+    if files > 1:
+        raise UserError(f'--mask is of one source, and --source has {files}')
+    with from_user():
+        image = data.read_image(mask, config.data.background)
+    size = (config.image_size, config.image_size)
+    return {'mask': data.resize(image, size)[..., :2].astype(np.float32) / 255}
 
 
 def _domain(run: Run, target: str | None, chosen: str | None) -> int:

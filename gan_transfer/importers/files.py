@@ -36,6 +36,9 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
             networks[names[name]] = kept
             notes += [f'{file.name}, {names[name]}: ignored {line}' for line in left_out]
         notes += [f'{file.name}: ignored the network {name!r}' for name in IGNORED if name in (tree or {})]
+    if family == 'stargan_v2':
+        networks, lines = stargan_v2.drop_unused(networks)
+        notes += lines
     return networks, notes
 
 

@@ -1,4 +1,4 @@
-"""StarGAN v2's networks from their published layout (without the face-landmark option)."""
+"""StarGAN v2's networks from their published layout, those of faces (CelebA-HQ) and the others."""
 
 import math
 
@@ -15,13 +15,9 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
     The blocks of the style encoder, or of the discriminator, tell the image size: they halve it down to 4 pixels.
     """
     generator, mapping = state_dicts['generator'], state_dicts['mapping_network']
-    if 'style_encoder' in state_dicts:
-        blocks = _blocks(state_dicts['style_encoder'], 'shared')
-    else:
-        blocks = _blocks(state_dicts['discriminator'], 'main')
     encoder = count(generator, 'encode.{}.conv1.weight')
-    image_size = 2 ** (blocks + 2)
-    downsamplings = int(math.log2(image_size)) - 4
+    image_size, faces = _image_size(state_dicts), _of_faces(state_dicts)
+    downsamplings = int(math.log2(image_size)) - (3 if faces else 4)
     widths = [w.shape[0] for key, w in generator.items() if key.endswith('conv2.weight')]
     return {
         'image_size': image_size,
@@ -33,7 +29,43 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
         'latent_length': mapping['shared.0.weight'].shape[1],
         'mapping_width': mapping['shared.0.weight'].shape[0],
         'style_size': mapping['unshared.0.6.weight'].shape[0],
+        'high_pass_weight': 1.0 if faces else 0.0,
     }
+
+
+def _image_size(state_dicts: dict[str, StateDict]) -> int:
+    if 'style_encoder' in state_dicts:
+        return 2 ** (_blocks(state_dicts['style_encoder'], 'shared') + 2)
+    return 2 ** (_blocks(state_dicts['discriminator'], 'main') + 2)
+
+
+def _of_faces(state_dicts: dict[str, StateDict]) -> bool:
+    """Whether the encoder halves once more than others do at this size, beside its two blocks of the bottleneck."""
+    halvings = count(state_dicts['generator'], 'encode.{}.conv1.weight') - 2
+    return halvings == int(math.log2(_image_size(state_dicts))) - 3
+
+
+def drop_unused(state_dicts: dict[str, StateDict]) -> tuple[dict[str, StateDict], list[str]]:
+    """Returns the networks without what the generator of faces has but does not use, its decoder's shortcuts.
+
+    And a line about it, if it is that generator.
+
+    Raises:
+      ValueError: where networks are missing that tell the architecture.
+    """
+    missing = [name for name in ('generator', 'mapping_network') if name not in state_dicts]
+    if missing or not {'style_encoder', 'discriminator'} & set(state_dicts):
+        raise ValueError(
+            f'networks are missing: there are {", ".join(state_dicts)}; generator, mapping_network and style_encoder '
+            'are needed'
+        )
+    if not _of_faces(state_dicts):
+        return state_dicts, []
+    generator = state_dicts['generator']
+    unused = [key for key in generator if key.startswith('decode.') and '.conv1x1.' in key]
+    kept = {key: value for key, value in generator.items() if key not in unused}
+    line = f'generator: ignored {len(unused)} shortcuts, which the generator of faces does not use'
+    return {**state_dicts, 'generator': kept}, [line]
 
 
 def _blocks(state_dict: StateDict, prefix: str) -> int:

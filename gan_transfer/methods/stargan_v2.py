@@ -58,6 +58,8 @@ class StarGanV2(Method):
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
       residual: the generator adds its output to the source, and starts as the identity. Where styles keep shapes in
         place, short runs learn far faster so; the original has no such connection.
+      high_pass_weight: above 0 the generator of faces (CelebA-HQ: 1): no shortcuts in the decoder, and detail of the
+        source where `mask` in a batch to translate shows the landmarks. Training has no masks.
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
       discriminator_blocks: 0 judges an image as a whole, as the original does; otherwise so many blocks, and a
         logit for each patch, from which small data and short runs learn texture faster.
@@ -80,6 +82,7 @@ class StarGanV2(Method):
     downsamplings: int = 0
     bottleneck_blocks: int = 2
     residual: bool = False
+    high_pass_weight: float = 0.0
     style_encoder_width: int = 0
     discriminator_blocks: int = 0
 
@@ -157,6 +160,7 @@ class StarGanV2(Method):
             downsamplings=self._downsamplings(size),
             bottleneck_blocks=self.bottleneck_blocks,
             residual=self.residual,
+            high_pass_weight=self.high_pass_weight,
             **trunk,
         )
         encoder = stargan_v2.StyleEncoder(
@@ -216,7 +220,7 @@ class StarGanV2(Method):
 
     def _translated(self, name: str, networks: Networks, batch: Batch) -> dict[str, Array]:
         style = self._style(name, '', networks, batch)
-        return {'style': style, 'images': networks['generator'](batch['source'], style)[0]}
+        return {'style': style, 'images': networks['generator'](batch['source'], style, batch.get('mask'))[0]}
 
     def discriminator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
         """Equation 1 with R1: sources are real in their own domain, translations are fake in the target domain."""
@@ -257,7 +261,7 @@ class StarGanV2(Method):
         return PhaseOutput(loss, terms)
 
     def translate(self, networks: Networks, batch: Batch, key: Key[Array, '']) -> Images:
-        """Renders `source` in the style of `target`, or of `latent` where the batch has one."""
+        """Renders `source` in the style of `target`, or of `latent` where the batch has one; by `mask` if there is."""
         name = 'latent' if 'latent' in batch else 'reference'
         return self._translated(name, networks, batch)['images']
 

@@ -70,6 +70,13 @@ def blur_upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
     return double(double(x, 1), 2)
 
 
+def high_pass(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
+    """Every pixel against its eight neighbours: 8 times itself minus their sum, with zeros outside."""
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
+    return 9 * x - (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
+
+
 def normalize_instances(x: Float[Array, 'b h w c'], epsilon: float = 1e-5) -> Float[Array, 'b h w c']:
     """Instance normalization (Ulyanov et al. 2016): zero mean, unit variance per image and channel, in float32."""
     values = x.astype(jnp.float32)

@@ -1,4 +1,7 @@
-"""The four networks of StarGAN v2 (Choi et al. 2020, appendix A), without the face-landmark option.
+"""The four networks of StarGAN v2 (Choi et al. 2020, appendix A).
+
+The generator of faces adds detail of the source where masks show the landmarks of the face; the network that finds
+those is left out, and masks are given or not.
 
 Differs from the reference in how the same numbers are computed: a 1x1 shortcut is applied on the smaller side of its
 resampling (both are linear, one acts on channels and the other on pixels), and a 3x3 convolution and the resampling
@@ -9,6 +12,7 @@ import math
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -54,29 +58,28 @@ class ResidualBlock(nn.Module):
 
 
 class StyledResidualBlock(nn.Module):
-    """The decoder's residual block, normalized by AdaIN."""
+    """The decoder's residual block, normalized by AdaIN; without `shortcut` the residual alone, as it is."""
 
     features: int
     upsample: bool = False
+    shortcut: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h2 w2 d']:
-        shortcut = x
-        if x.shape[-1] != self.features:
-            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(
-                shortcut
-            )
         y = leaky_relu(AdaptiveInstanceNorm(name='norm_0')(x, style))
         resample = 'nearest' if self.upsample else 'none'
         y = Convolution(
             self.features, 3, padding=1, resample=resample, dtype=self.dtype, name='convolution_0'
         )(y)
-        if self.upsample:
-            shortcut = upsample_nearest(shortcut)
         y = leaky_relu(AdaptiveInstanceNorm(name='norm_1')(y, style))
         y = Convolution(self.features, 3, padding=1, dtype=self.dtype, name='convolution_1')(y)
-        return (shortcut + y) / math.sqrt(2)
+        if not self.shortcut:
+            return y
+        shortcut = x
+        if x.shape[-1] != self.features:
+            shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(x)
+        return ((upsample_nearest(shortcut) if self.upsample else shortcut) + y) / math.sqrt(2)
 
 
 class Generator(nn.Module):
@@ -85,6 +88,8 @@ class Generator(nn.Module):
     Attributes:
       width: channels at full size; doubled at each of the `downsamplings`, never more than `max_width`.
       residual: add the output to the source; the untrained generator then is the identity.
+      high_pass_weight: above 0 the generator of faces, whose decoder has no shortcuts, and takes what is masked of the
+        encoder's features at 32, 64 and 128 px, high-pass filtered and divided by this.
     """
 
     width: int
@@ -92,32 +97,58 @@ class Generator(nn.Module):
     max_width: int = 512
     bottleneck_blocks: int = 2
     residual: bool = False
+    high_pass_weight: float = 0.0
     dtype: Any = jnp.float32
     rematerialize: bool = False
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, 'b h w 3'], style: Float[Array, 'b s']
+        self,
+        images: Float[Array, 'b h w 3'],
+        style: Float[Array, 'b s'],
+        masks: Float[Array, 'b h w 2'] | None = None,
     ) -> tuple[Float[Array, 'b h w 3'], Features]:
+        """Translates images.
+
+        Args:
+          images: in [-1, 1].
+          style: style codes.
+          masks: in [0, 1], with `high_pass_weight`: where the source's detail is kept, at 32 px and at 64 and 128.
+        """
         encoder_block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
         decoder_block = nn.remat(StyledResidualBlock) if self.rematerialize else StyledResidualBlock
         widths = [min(self.width * 2**i, self.max_width) for i in range(self.downsamplings + 1)]
-        features = {}
+        features, kept = {}, {}
         x = Convolution(widths[0], 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
         encoder = [(w, True) for w in widths[1:]] + [(widths[-1], False)] * self.bottleneck_blocks
         for i, (width, down) in enumerate(encoder):
+            if self.high_pass_weight and masks is not None and x.shape[1] in (32, 64, 128):
+                kept[x.shape[1]] = _mask(x, masks[..., 0 if x.shape[1] == 32 else 1])
             x = encoder_block(width, normalize=True, downsample=down, dtype=self.dtype, name=f'encode_{i}')(x)
             features[f'encode_{i}'] = x
         decoder = [(widths[-1], False)] * self.bottleneck_blocks + [(w, True) for w in widths[-2::-1]]
         for i, (width, up) in enumerate(decoder):
-            x = decoder_block(width, upsample=up, dtype=self.dtype, name=f'decode_{i}')(
-                x, style.astype(self.dtype)
+            block = decoder_block(
+                width,
+                upsample=up,
+                shortcut=not self.high_pass_weight,
+                dtype=self.dtype,
+                name=f'decode_{i}',
             )
+            x = block(x, style.astype(self.dtype))
+            if x.shape[1] in kept:
+                x += layers.high_pass(kept[x.shape[1]]) / self.high_pass_weight
             features[f'decode_{i}'] = x
         x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
         initializer = nn.initializers.zeros_init() if self.residual else layers.he_normal
         x = Convolution(3, 1, initializer=initializer, dtype=self.dtype, name='to_rgb')(x).astype(jnp.float32)
         return images + x if self.residual else x, features
+
+
+def _mask(x: Float[Array, 'b h w c'], mask: Float[Array, 'b h2 w2']) -> Float[Array, 'b h w c']:
+    """Returns the features times the mask, stretched to their size."""
+    size = (*x.shape[:3], 1)
+    return x * jax.image.resize(mask[..., None], size, 'linear', antialias=False).astype(x.dtype)
 
 
 class MappingNetwork(nn.Module):

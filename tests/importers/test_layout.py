@@ -114,10 +114,10 @@ class TestFiles:
         assert set(read_networks(str(tmp_path / 'horse2zebra.pth'), 'cut')[0]) == {'generator'}
 
     def test_a_dictionary_of_networks_and_the_landmarks_network(self, tmp_path):
-        tree = {'generator': self.arrays, 'fan': self.arrays, 'style_encoder': self.arrays}
-        self.write(tmp_path / '100000_nets_ema.ckpt', tree=tree)
+        names = ('generator', 'mapping_network', 'style_encoder')
+        self.write(tmp_path / '100000_nets_ema.ckpt', tree=dict.fromkeys((*names, 'fan'), self.arrays))
         networks, notes = read_networks(str(tmp_path / '100000_nets_ema.ckpt'), 'stargan_v2')
-        assert set(networks) == {'generator', 'style_encoder'}
+        assert set(networks) == set(names)
         assert notes == ["100000_nets_ema.ckpt: ignored the network 'fan'"]
 
     def test_safetensors_and_nested_state_dicts(self, tmp_path):
@@ -134,6 +134,11 @@ class TestFiles:
             ('b', 'cut', 'has files .*_net_<network> of 5, 6: name one file'),
             ('one.pth', 'stargan_v2', 'holds one network; a file of all'),
             ('other.pth', 'stargan_v2', "has a network 'unet'; known are generator"),
+            (
+                'half.pth',
+                'stargan_v2',
+                'networks are missing: there are generator; generator, mapping_network',
+            ),
             ('list.pth', 'cut', 'holds no dictionary of weights'),
         ],
     )
@@ -141,6 +146,7 @@ class TestFiles:
         (tmp_path / 'a').mkdir()
         self.write(tmp_path / 'b' / '5_net_G.pth', tmp_path / 'b' / '6_net_G.pth', tmp_path / 'one.pth')
         self.write(tmp_path / 'other.pth', tree={'unet': self.arrays})
+        self.write(tmp_path / 'half.pth', tree={'generator': self.arrays})
         self.write(tmp_path / 'list.pth', tree=[1, 2])
         with pytest.raises(ValueError, match=message):
             read_networks(str(tmp_path / path), family)

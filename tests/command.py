@@ -84,3 +84,12 @@ def folder_data(path: pathlib.Path, train: int = 9, test: int = 3) -> pathlib.Pa
                 image = picture(100 * label + i + 1000 * (split == 'test'), dark=bool(label))
                 write(path / split / domain / f'{i}.png', image)
     return path
+
+
+def side_by_side_data(path: pathlib.Path, train: int = 9, test: int = 3) -> pathlib.Path:
+    """Makes pairs of images, the second of which is the negative of the first."""
+    for split, count in (('train', train), ('test', test)):
+        for i in range(count):
+            image = picture(i + 1000 * (split == 'test'))
+            write(path / split / f'{i}.png', np.concatenate([image, 255 - image], axis=1))
+    return path

@@ -80,3 +80,33 @@ def test_a_target_image_is_a_training_image_and_never_the_truth():
         assert ((targets >= 50) & (targets < 80)).all()
         np.testing.assert_array_equal(targets, same.batch['target'])
         np.testing.assert_array_equal(pairs.batch['target_domain'], [1, 1, 1])
+
+
+@pytest.mark.slow
+def test_a_folder_of_pairs_is_trained_on_and_evaluated_one_way(tmp_path):
+    """pix2pix learns the second half of each picture from the first; the truth of the test pictures is known."""
+    pairs, workdir = command.side_by_side_data(tmp_path / 'pairs', train=8, test=3), tmp_path / 'run'
+    command.launch(
+        '--config=configs/pix2pix.py:size=32,tiny',
+        '--config.data.source=folder',
+        f'--config.data.path={pairs}',
+        '--config.train_images=8',
+        '--config.optimizer.schedule=constant',
+        f'--workdir={workdir}',
+    )
+    command.launch('--mode=evaluate', f'--workdir={workdir}')
+    protocol = json.loads((workdir / 'evaluation.json').read_text())['protocols']['paired_test']
+    (row,) = protocol['directions']
+    assert (row['source'], row['target'], row['truth'], row['count']) == ('A', 'B', 'aligned', 3)
+    assert row['untouched_source']['absolute_error'] > 0.5, 'negatives are far apart'
+
+
+def test_data_without_pairs_is_refused_by_a_method_that_learns_from_them(tmp_path):
+    data = command.folder_data(tmp_path / 'data')
+    line = command.error_line(
+        '--config=configs/pix2pix.py:size=32,tiny',
+        '--config.data.source=folder',
+        f'--config.data.path={data}',
+        f'--workdir={tmp_path / "run"}',
+    )
+    assert 'are not pairs: data.share_keys=True makes pairs of emoji' in line

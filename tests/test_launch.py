@@ -19,7 +19,7 @@ CYCLEGAN, STARGAN_V2 = (
         ((CYCLEGAN, '--config.batch_size=2.5'), ('batch_size=2.5', 'int')),
         (('--config=configs/cyclegan.py:siz=32',), ("'siz'", "'size'", 'tiny')),
         (('--config=configs/nothing.py',), ("'configs/nothing.py'", 'configs/cyclegan.py')),
-        ((CYCLEGAN, '--mode=tran'), ('train|evaluate|translate|prepare',)),
+        ((CYCLEGAN, '--mode=tran'), ('train|evaluate|translate|prepare|import',)),
         ((CYCLEGAN, '--workdr=x'), ('workdr', 'workdir')),
         (('--config.batch_size=4', CYCLEGAN), ('--config.batch_size', 'before a value for --config')),
         ((CYCLEGAN,), ('--workdir',)),
@@ -63,7 +63,12 @@ def test_help_names_every_mode_and_flag():
 
 
 SMALL = {
+    'cut_horse2zebra': (
+        *('generator_width=4', 'generator_blocks=1', 'discriminator_width=4', 'projection_width=8'),
+        "nce_layers=('padded','block_0')",
+    ),
     'cyclegan_horse2zebra': ('generator_width=4', 'generator_blocks=1', 'discriminator_width=4'),
+    'pix2pix_facades': ('generator_width=4', 'generator_depth=4', 'discriminator_width=4'),
     'stargan_v2_afhq': ('width=4', 'max_width=8', 'mapping_width=8', 'downsamplings=1'),
 }
 
@@ -71,7 +76,8 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize('name', SMALL)
 def test_a_paper_s_config_takes_two_steps_on_made_data(name, tmp_path):
-    data = command.folder_data(tmp_path / 'data')
+    make = command.side_by_side_data if name.startswith('pix2pix') else command.folder_data
+    data = make(tmp_path / 'data')
     out = command.launch(
         f'--config=configs/{name}.py',
         *(f'--config.method.{change}' for change in SMALL[name]),

@@ -84,7 +84,9 @@ def test_options_that_do_not_fit_cyclegan(cyclegan, data, tmp_path):
     assert 'day, night' in refuse(cyclegan, source, output)
     assert 'takes no target image' in refuse(cyclegan, source, output, f'--target={data}/test/night/0.png')
     assert '--seed' in refuse(cyclegan, source, output, '--target_domain=day', '--seed=1')
-    assert 'choose one of day, night or 0..1' in refuse(cyclegan, source, output, '--target_domain=2')
+    assert 'choose one of day, night, by name or index' in refuse(
+        cyclegan, source, output, '--target_domain=2'
+    )
     assert 'no/such' in refuse(cyclegan, '--source=no/such.png', output)
     assert '.png' in refuse(cyclegan, source, f'--output={tmp_path}/o.gif')
     assert not list(tmp_path.iterdir())

@@ -24,13 +24,14 @@ def get_config(argument=''):
     )
     config.image_size = 64
     config.batch_size = 2
-    config.train_images = 60_000
+    config.train_images = 16_000
     config.data.source = 'emoji'
     config.data.domains = ('openmoji', 'openmoji_line')
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = 'linear'
-    config.optimizer.decay_start_images = 30_000
-    config.average_decay = 0.999
-    config.sample_every_images = 5_000
-    config.checkpoint_every_images = 10_000
+    config.optimizer.decay_start_images = 8_000
+    config.average_decay = 0.998
+    config.log_every_images = 500
+    config.sample_every_images = 2_000
+    config.checkpoint_every_images = 4_000
     return config

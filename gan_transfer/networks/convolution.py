@@ -1,15 +1,19 @@
 """Convolutions as pure functions: explicit padding, NHWC images, HWIO kernels.
 
-The rewritings here give the same result as the plain form with fewer operations; each says which.
+The program's platform decides, when it is lowered, how a convolution is computed: XLA's own on accelerators,
+`convolution_on_cpu.py` on a CPU. The rewritings here give the same result as the plain form with fewer operations;
+each says which.
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
+from gan_transfer.networks import convolution_on_cpu, plain_convolution
 
 
 def convolve(
@@ -19,16 +23,80 @@ def convolve(
     stride: int = 1,
     padding: int = 0,
 ) -> Float[Array, 'b h2 w2 d']:
-    """Returns the convolution (cross-correlation, as in every deep-learning library) with zero padding."""
+    """Returns the convolution (cross-correlation, as in every deep-learning library) with zero padding.
+
+    Reverse-mode derivatives of any order; no forward mode.
+    """
     # Kernels stay in float32 up to here, so that sums of their taps lose nothing in bfloat16.
     kernel = kernel.astype(images.dtype)
-    return jax.lax.conv_general_dilated(
-        images,
-        kernel,
-        (stride, stride),
-        ((padding, padding), (padding, padding)),
-        dimension_numbers=_DIMENSIONS,
+    if images.shape[1:3] == kernel.shape[:2] and not padding:  # a single place: a matrix product
+        return jnp.tensordot(images, kernel, 3)[:, None, None]
+    return _forward(stride, padding, images, kernel)
+
+
+# A convolution is linear in its images and linear in its kernel, and so are its two gradients. Of the three, each
+# one's gradients are the other two, which makes derivatives of any order out of three functions.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _forward(stride: int, padding: int, images: Array, kernel: Array) -> Array:
+    return _on_platform('forward', images, kernel, stride=stride, padding=padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _images_gradient(stride: int, padding: int, size: tuple, gradient: Array, kernel: Array) -> Array:
+    return _on_platform('images_gradient', gradient, kernel, size=size, stride=stride, padding=padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _kernel_gradient(stride: int, padding: int, kernel_size: tuple, images: Array, gradient: Array) -> Array:
+    sizes = {'kernel_size': kernel_size, 'stride': stride, 'padding': padding}
+    return _on_platform('kernel_gradient', images, gradient, **sizes)
+
+
+def _on_platform(name: str, first: Array, second: Array, **sizes: Any) -> Array:
+    cpu, default = (
+        functools.partial(getattr(module, name), **sizes)
+        for module in (convolution_on_cpu, plain_convolution)
     )
+    return jax.lax.platform_dependent(first, second, cpu=cpu, default=default)
+
+
+def _forward_pulled_back(stride: int, padding: int, given: tuple, gradient: Array) -> tuple[Array, Array]:
+    images, kernel = given
+    return (
+        _images_gradient(stride, padding, images.shape[1:3], gradient, kernel),
+        _kernel_gradient(stride, padding, kernel.shape[:2], images, gradient),
+    )
+
+
+def _images_gradient_pulled_back(
+    stride: int, padding: int, size: tuple, given: tuple, images: Array
+) -> tuple[Array, Array]:
+    gradient, kernel = given
+    return (
+        _forward(stride, padding, images, kernel),
+        _kernel_gradient(stride, padding, kernel.shape[:2], images, gradient),
+    )
+
+
+def _kernel_gradient_pulled_back(
+    stride: int, padding: int, kernel_size: tuple, given: tuple, kernel: Array
+) -> tuple[Array, Array]:
+    images, gradient = given
+    return (
+        _images_gradient(stride, padding, images.shape[1:3], gradient, kernel),
+        _forward(stride, padding, images, kernel),
+    )
+
+
+def _keeping_inputs(function: Callable) -> Callable:
+    return lambda *arguments: (function(*arguments), arguments[-2:])
+
+
+_forward.defvjp(_keeping_inputs(_forward), _forward_pulled_back)
+_images_gradient.defvjp(_keeping_inputs(_images_gradient), _images_gradient_pulled_back)
+_kernel_gradient.defvjp(_keeping_inputs(_kernel_gradient), _kernel_gradient_pulled_back)
 
 
 def _interleave(phases: list[list[Float[Array, 'b h w d']]]) -> Float[Array, 'b h2 w2 d']:

@@ -1,11 +1,11 @@
-"""Rewritten convolutions against the plain forms, gradients too."""
+"""Convolutions in every form against the plain ones, gradients too."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_transfer.networks import convolution, layers
+from gan_transfer.networks import convolution, layers, plain_convolution
 
 
 def _dilated(images, kernel):
@@ -42,17 +42,79 @@ def test_rewritten_convolution_equals_the_plain_one(function, plain, size):
     images = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
     kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4))
 
-    def results(f):
-        value, pullback = jax.vjp(f, images, kernel)
-        weights = jax.random.normal(jax.random.key(2), value.shape)
-        squared = jax.grad(
-            lambda x: jnp.square(jax.grad(lambda z: jnp.tanh(f(z, kernel) / 9).sum())(x)).sum()
-        )
-        second = squared(images)
-        return value, *pullback(weights), second
-
-    for ours, theirs in zip(results(function), results(plain), strict=True):
+    for ours, theirs in zip(
+        _derivatives(function, images, kernel), _derivatives(plain, images, kernel), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def _derivatives(function, images, kernel):
+    """The value, both gradients, and the gradients of a gradient penalty with respect to both."""
+    value, pullback = jax.vjp(function, images, kernel)
+    weights = jax.random.normal(jax.random.key(2), value.shape)
+
+    def penalty(x, k):
+        return jnp.square(jax.grad(lambda z: jnp.tanh(function(z, k) / 9).sum())(x)).sum()
+
+    return value, *pullback(weights), *jax.grad(penalty, (0, 1))(images, kernel)
+
+
+# Each line is a form that the CPU has of its own, or the border to it.
+@pytest.mark.parametrize(
+    ('size', 'kernel', 'stride', 'padding'),
+    [
+        ((6, 8), (3, 3, 5, 6), 1, 1),
+        ((6, 8), (3, 3, 5, 6), 1, 0),
+        ((7, 7), (3, 3, 3, 6), 1, 2),
+        ((9, 11), (7, 7, 5, 3), 1, 0),  # to few channels
+        ((9, 11), (7, 7, 3, 5), 1, 3),  # from few channels
+        ((5, 5), (4, 4, 6, 1), 1, 1),
+        ((1, 2), (1, 1, 3, 3), 1, 0),
+        ((6, 5), (2, 1, 3, 3), 1, 0),
+        ((8, 6), (4, 4, 5, 6), 2, 1),  # strided
+        ((8, 6), (3, 3, 5, 6), 2, 1),
+        ((32, 40), (4, 4, 3, 6), 2, 1),  # on many pixels
+        ((32, 32), (3, 3, 5, 3), 2, 1),
+        ((33, 36), (4, 4, 3, 5), 2, 1),
+        ((33, 35), (3, 3, 3, 5), 2, 1),
+        ((4, 4), (4, 4, 5, 6), 1, 0),  # a single place
+    ],
+)
+def test_convolution_and_its_derivatives_of_both_orders(size, kernel, stride, padding):
+    images = jax.random.normal(jax.random.key(0), (2, *size, kernel[2]))
+    weights = jax.random.normal(jax.random.key(1), kernel)
+
+    def ours(x, k):
+        return convolution.convolve(x, k, stride=stride, padding=padding)
+
+    def plain(x, k):
+        return plain_convolution.forward(x, k, stride=stride, padding=padding)
+
+    for value, expected in zip(
+        _derivatives(ours, images, weights), _derivatives(plain, images, weights), strict=True
+    ):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=2e-4)
+
+
+def test_accelerators_get_the_plain_convolution():
+    images, kernel = jnp.zeros((1, 32, 32, 8)), jnp.zeros((4, 4, 8, 8))
+
+    def lowered(function, platform):
+        gradient = jax.jit(jax.grad(lambda x, k: function(x, k).sum(), (0, 1)))
+        return gradient.trace(images, kernel).lower(lowering_platforms=(platform,)).as_text()
+
+    def ours(x, k):
+        return convolution.convolve(x, k, stride=2, padding=1)
+
+    def plain(x, k):
+        return plain_convolution.forward(x, k, stride=2, padding=1)
+
+    for platform in ('cuda', 'tpu'):
+        # The gradient of a sum: no forward pass is left in it.
+        assert 'pad' not in lowered(ours, platform).replace('pad =', '').replace('padding', '')
+        assert lowered(ours, platform).count('stablehlo.convolution') == 2
+    assert 'stablehlo.pad' in lowered(ours, 'cpu')
+    assert lowered(plain, 'cuda').count('stablehlo.convolution') == 2
 
 
 def test_resampling():

@@ -1,0 +1,133 @@
+"""A convolution, and its gradients, in the form that is fastest on a CPU for the shape at hand.
+
+XLA's own convolutions reach the machine's matrix-product speed where both channel counts are large and the stride is
+one; these are the other cases, and each says its reason. Times are in `docs/performance.md`.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_transfer.networks import plain_convolution as plain
+
+FEW_CHANNELS = 4
+# Below this many output pixels, a strided kernel gradient has little to gain from rearranged images.
+_MANY_PIXELS = 256
+
+
+def forward(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d'], *, stride: int, padding: int
+) -> Float[Array, 'b h2 w2 d']:
+    """As `plain_convolution.forward`."""
+    if stride == 1 and kernel.shape[-1] <= FEW_CHANNELS:
+        return _by_columns(_pad(images, padding), kernel)
+    return plain.forward(images, kernel, stride=stride, padding=padding)
+
+
+def images_gradient(
+    gradient: Float[Array, 'b h2 w2 d'],
+    kernel: Float[Array, 'kh kw c d'],
+    *,
+    size: tuple[int, int],
+    stride: int,
+    padding: int,
+) -> Float[Array, 'b h w c']:
+    """As `plain_convolution.images_gradient`."""
+    rows, columns, channels, _ = kernel.shape
+    if stride == 1 and channels <= FEW_CHANNELS and rows == columns > padding:
+        return _by_columns(_pad(gradient, rows - 1 - padding), jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    if _rearrangeable(size, kernel.shape, stride, padding) and rows % 2 == 0:
+        folded = plain.images_gradient(
+            gradient, _fold_kernel(kernel), size=_half(size, padding), stride=1, padding=0
+        )
+        return _crop(_unfold(folded), padding)
+    return plain.images_gradient(gradient, kernel, size=size, stride=stride, padding=padding)
+
+
+def kernel_gradient(
+    images: Float[Array, 'b h w c'],
+    gradient: Float[Array, 'b h2 w2 d'],
+    *,
+    kernel_size: tuple[int, int],
+    stride: int,
+    padding: int,
+) -> Float[Array, 'kh kw c d']:
+    """As `plain_convolution.kernel_gradient`.
+
+    XLA reads images that it pads on the way pixel by pixel, and copies ones that are padded already: up to five times
+    faster on large maps.
+    """
+    (rows, columns), channels, features = kernel_size, images.shape[-1], gradient.shape[-1]
+    padded = _pad(images, padding)
+    if stride == 1 and features <= FEW_CHANNELS:
+        # The transpose of `_by_columns`: the columns of the kernel as further channels.
+        shifted = [jnp.pad(gradient, ((0, 0), (0, 0), (j, columns - 1 - j), (0, 0))) for j in range(columns)]
+        tall = plain.kernel_gradient(
+            padded, jnp.concatenate(shifted, -1), kernel_size=(rows, 1), stride=1, padding=0
+        )
+        return tall.reshape(rows, channels, columns, features).swapaxes(1, 2)
+    many = gradient.shape[1] * gradient.shape[2] >= _MANY_PIXELS
+    if many and _rearrangeable(images.shape[1:3], (rows, columns), stride, padding):
+        folded = plain.kernel_gradient(
+            _fold(padded),
+            gradient,
+            kernel_size=((rows + 1) // 2, (columns + 1) // 2),
+            stride=1,
+            padding=0,
+        )
+        return _unfold_kernel(folded, channels)[:rows, :columns]
+    return plain.kernel_gradient(padded, gradient, kernel_size=kernel_size, stride=stride, padding=0)
+
+
+def _pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:
+    return jnp.pad(x, ((0, 0), (amount, amount), (amount, amount), (0, 0)))
+
+
+def _crop(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:
+    return x[:, amount : x.shape[1] - amount, amount : x.shape[2] - amount]
+
+
+def _by_columns(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d']
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns the convolution to few channels: all columns of the kernel at once, then a sum of shifted images.
+
+    A matrix product with three columns wastes most of a vector unit; with seven times as many it does not.
+    """
+    rows, columns, channels, features = kernel.shape
+    tall = kernel.swapaxes(1, 2).reshape(rows, 1, channels, columns * features)
+    products, width = plain.forward(images, tall, stride=1, padding=0), images.shape[2] - columns + 1
+    return sum(products[:, :, j : j + width, j * features : (j + 1) * features] for j in range(columns))
+
+
+def _rearrangeable(size: tuple[int, ...], kernel_size: tuple[int, ...], stride: int, padding: int) -> bool:
+    """Whether a stride of 2 is a stride of 1 over 2x2 pixels taken as channels."""
+    rows, columns = kernel_size[:2]
+    height, width = (n + 2 * padding for n in size)
+    return stride == 2 and rows == columns in (3, 4) and height % 2 == width % 2 == 0
+
+
+def _half(size: tuple[int, int], padding: int) -> tuple[int, int]:
+    return (size[0] + 2 * padding) // 2, (size[1] + 2 * padding) // 2
+
+
+def _fold(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c4']:
+    """Takes 2x2 pixels as four times the channels."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).swapaxes(2, 3).reshape(b, h // 2, w // 2, 4 * c)
+
+
+def _unfold(x: Float[Array, 'b h w c4']) -> Float[Array, 'b h2 w2 c']:
+    b, h, w, c = x.shape
+    return x.reshape(b, h, w, 2, 2, c // 4).swapaxes(2, 3).reshape(b, 2 * h, 2 * w, c // 4)
+
+
+def _fold_kernel(kernel: Float[Array, 'kh kw c d']) -> Float[Array, 'kh2 kw2 c4 d']:
+    """The kernel for folded images; even sizes."""
+    n, m, c, d = kernel.shape
+    return kernel.reshape(n // 2, 2, m // 2, 2, c, d).swapaxes(1, 2).reshape(n // 2, m // 2, 4 * c, d)
+
+
+def _unfold_kernel(kernel: Float[Array, 'kh2 kw2 c4 d'], channels: int) -> Float[Array, 'kh kw c d']:
+    n, m, _, d = kernel.shape
+    parts = kernel.reshape(n, m, 2, 2, channels, d).swapaxes(1, 2)
+    return parts.reshape(2 * n, 2 * m, channels, d)

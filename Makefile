@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := runs/quickstart
 
-.PHONY: quickstart test format
+.PHONY: quickstart test format benchmark
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python launch.py --config=configs/quickstart.py --mode=prepare
@@ -19,6 +19,15 @@ test: $(VENV)/installed-test
 format: $(VENV)/installed-test
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# Against PyTorch and ONNX Runtime, in an environment of its own; half an hour of two CPU cores.
+benchmark: .venv-benchmark/installed
+	.venv-benchmark/bin/python -m benchmarks.compare --output=benchmarks/results.json
+
+.venv-benchmark/installed: requirements.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'

@@ -3,6 +3,7 @@
 Layer for layer what the papers describe, written for this benchmark, in PyTorch's own layers and nothing else.
 """
 
+import itertools
 import math
 
 import torch
@@ -17,7 +18,7 @@ def normal_activated(convolution: nn.Module, channels: int) -> list[nn.Module]:
 class Blur(nn.Module):
     """CUT's antialiased resampling: the filter [1, 2, 1] down, [1, 3, 3, 1] up, as grouped convolutions."""
 
-    def __init__(self, channels: int, up: bool):
+    def __init__(self, channels: int, *, up: bool):
         super().__init__()
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0] if up else [1.0, 2.0, 1.0])
         kernel = taps[:, None] * taps[None]
@@ -56,17 +57,19 @@ class ResNetGenerator(nn.Module):
 
     FEATURES = (0, 4, 8, 12, 16)
 
-    def __init__(self, width: int = 64, blocks: int = 9, antialias: bool = False):
+    def __init__(self, width: int = 64, blocks: int = 9, *, antialias: bool = False):
         super().__init__()
         layers = [nn.ReflectionPad2d(3), *normal_activated(nn.Conv2d(3, width, 7), width)]
         for i in (1, 2):
             stride = 1 if antialias else 2
             convolution = nn.Conv2d(width * i, width * 2 * i, 3, stride=stride, padding=1)
-            layers += normal_activated(convolution, width * 2 * i) + [Blur(width * 2 * i, False)] * antialias
+            layers += (
+                normal_activated(convolution, width * 2 * i) + [Blur(width * 2 * i, up=False)] * antialias
+            )
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
         for i in (4, 2):
             if antialias:
-                layers.append(Blur(width * i, True))
+                layers.append(Blur(width * i, up=True))
                 convolution = nn.Conv2d(width * i, width * i // 2, 3, padding=1)
             else:
                 convolution = nn.ConvTranspose2d(
@@ -120,7 +123,15 @@ class PatchProjection(nn.Module):
 class UNetLevel(nn.Module):
     """One halving of pix2pix's generator, what lies inside it, and the doubling back, with a skip around."""
 
-    def __init__(self, outer: int, inner: int, inside: nn.Module | None, dropout: bool, outermost: bool):
+    def __init__(
+        self,
+        outer: int,
+        inner: int,
+        inside: nn.Module | None,
+        *,
+        dropout: bool = False,
+        outermost: bool = False,
+    ):
         super().__init__()
         up_channels = inner if inside is None else 2 * inner
         down = nn.Conv2d(3 if outermost else outer, inner, 4, 2, 1)
@@ -138,12 +149,12 @@ class UNetLevel(nn.Module):
 
 
 def unet(depth: int = 7, width: int = 64) -> UNetLevel:
-    level = UNetLevel(8 * width, 8 * width, None, False, False)
+    level = UNetLevel(8 * width, 8 * width, None)
     for _ in range(depth - 5):
-        level = UNetLevel(8 * width, 8 * width, level, True, False)
+        level = UNetLevel(8 * width, 8 * width, level, dropout=True)
     for outer in (4, 2, 1):
-        level = UNetLevel(outer * width, 2 * outer * width, level, False, False)
-    return UNetLevel(3, width, level, False, True)
+        level = UNetLevel(outer * width, 2 * outer * width, level)
+    return UNetLevel(3, width, level, outermost=True)
 
 
 class StarGanBlock(nn.Module):
@@ -200,10 +211,7 @@ class StarGanGenerator(nn.Module):
         width, downsamplings = 2**14 // size, int(math.log2(size)) - 4
         widths = [min(width * 2**i, max_width) for i in range(downsamplings + 1)]
         self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
-        encode = [
-            StarGanBlock(a, b, normalize=True, resample='down')
-            for a, b in zip(widths, widths[1:], strict=False)
-        ]
+        encode = [StarGanBlock(a, b, normalize=True, resample='down') for a, b in itertools.pairwise(widths)]
         encode += [StarGanBlock(widths[-1], widths[-1], normalize=True) for _ in range(2)]
         decode = [StarGanBlock(widths[-1], widths[-1], style_size=style_size) for _ in range(2)]
         decode += [
@@ -228,9 +236,7 @@ class MappingNetwork(nn.Module):
     def __init__(self, domains: int, latent_size: int = 16, width: int = 512, style_size: int = 64):
         super().__init__()
         sizes = [latent_size] + [width] * 4
-        shared = [
-            layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())
-        ]
+        shared = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
         self.shared = nn.Sequential(*shared)
         hidden = [layer for _ in range(3) for layer in (nn.Linear(width, width), nn.ReLU())]
         self.domains = nn.ModuleList(

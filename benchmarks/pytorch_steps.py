@@ -14,12 +14,12 @@ def _optimizer(*modules: nn.Module, rate: float = 2e-4, betas: tuple[float, floa
     return torch.optim.Adam([p for module in modules for p in module.parameters()], lr=rate, betas=betas)
 
 
-def _require(value: bool, *modules: nn.Module) -> None:
+def _require(*modules: nn.Module, value: bool) -> None:
     for module in modules:
         module.requires_grad_(value)
 
 
-def _lsgan(logits, real: bool):
+def _lsgan(logits, *, real: bool):
     return functional.mse_loss(logits, torch.full_like(logits, float(real)))
 
 
@@ -40,12 +40,15 @@ def cyclegan(size: int, batch: int, to):
         fake_b, fake_a = ab(a), ba(b)
         cycle = functional.l1_loss(ba(fake_b), a) + functional.l1_loss(ab(fake_a), b)
         identity = functional.l1_loss(ab(b), b) + functional.l1_loss(ba(a), a)
-        _require(False, judge_a, judge_b)
-        adversarial = _lsgan(judge_b(fake_b), True) + _lsgan(judge_a(fake_a), True)
+        _require(judge_a, judge_b, value=False)
+        adversarial = _lsgan(judge_b(fake_b), real=True) + _lsgan(judge_a(fake_a), real=True)
         _update(generators, adversarial + 10 * cycle + 5 * identity)
-        _require(True, judge_a, judge_b)
+        _require(judge_a, judge_b, value=True)
         judged = [(judge_a, a, fake_a), (judge_b, b, fake_b)]
-        _update(judges, sum((_lsgan(j(x), True) + _lsgan(j(y.detach()), False)) / 2 for j, x, y in judged))
+        _update(
+            judges,
+            sum((_lsgan(j(x), real=True) + _lsgan(j(y.detach()), real=False)) / 2 for j, x, y in judged),
+        )
 
     return step
 
@@ -69,10 +72,10 @@ def cut(size: int, batch: int, to):
 
     def step():
         fake, same = generator(torch.cat([a, b])).split(batch)
-        _require(True, judge)
-        _update(optimizers[0], (_lsgan(judge(fake.detach()), False) + _lsgan(judge(b), True)) / 2)
-        _require(False, judge)
-        loss = _lsgan(judge(fake), True) + (contrast(a, fake) + contrast(b, same)) / 2
+        _require(judge, value=True)
+        _update(optimizers[0], (_lsgan(judge(fake.detach()), real=False) + _lsgan(judge(b), real=True)) / 2)
+        _require(judge, value=False)
+        loss = _lsgan(judge(fake), real=True) + (contrast(a, fake) + contrast(b, same)) / 2
         for optimizer in optimizers[1:]:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -89,17 +92,17 @@ def pix2pix(size: int, batch: int, to):
     generators, judges = _optimizer(generator), _optimizer(judge)
     a, b = (to(torch.rand(batch, 3, size, size) * 2 - 1) for _ in range(2))
 
-    def entropy(logits, real: bool):
+    def entropy(logits, *, real: bool):
         return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
     def step():
         fake = generator(a)
-        _require(True, judge)
+        _require(judge, value=True)
         judged = [judge(torch.cat([a, x], 1)) for x in (fake.detach(), b)]
-        _update(judges, (entropy(judged[0], False) + entropy(judged[1], True)) / 2)
-        _require(False, judge)
+        _update(judges, (entropy(judged[0], real=False) + entropy(judged[1], real=True)) / 2)
+        _require(judge, value=False)
         logits = judge(torch.cat([a, fake], 1))
-        _update(generators, entropy(logits, True) + 100 * functional.l1_loss(fake, b))
+        _update(generators, entropy(logits, real=True) + 100 * functional.l1_loss(fake, b))
 
     return step
 
@@ -115,28 +118,32 @@ def stargan_v2(size: int, batch: int, to, domains: int = 3):
     latents = torch.randn(2, batch, 16)
     domain, goal = torch.randint(domains, (2, batch))
 
-    def style(latent: bool, second: bool):
+    def style(*, latent: bool, second: bool):
         if latent:
             return mapping(latents[int(second)], goal)
         return encoder(other if second else target, goal)
 
-    def discriminator(latent: bool):
+    def discriminator(*, latent: bool):
+        _require(judge, value=True)
         real = source.detach().requires_grad_()
         logits = judge(real, domain)
         (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
         r1 = gradient.square().sum((1, 2, 3)).mean() / 2
         with torch.no_grad():
-            fake = generator(source, style(latent, False))
+            fake = generator(source, style(latent=latent, second=False))
         loss = functional.softplus(-logits).mean() + functional.softplus(judge(fake, goal)).mean() + r1
         _update(judges, loss)
 
-    def generate(latent: bool):
-        code = style(latent, False)
+    def generate(*, latent: bool):
+        # The original leaves these on and throws the gradients away.
+        _require(judge, value=False)
+        _require(encoder, value=latent)
+        code = style(latent=latent, second=False)
         fake = generator(source, code)
         adversarial = functional.softplus(-judge(fake, goal)).mean()
         reconstructed = (encoder(fake, goal) - code).abs().mean()
         with torch.no_grad():
-            second = generator(source, style(latent, True))
+            second = generator(source, style(latent=latent, second=True))
         cycle = (generator(fake, encoder(source, domain)) - source).abs().mean()
         loss = adversarial + reconstructed - (fake - second).abs().mean() + cycle
         used = [generators, mappings, encoders] if latent else [generators]
@@ -149,7 +156,7 @@ def stargan_v2(size: int, batch: int, to, domains: int = 3):
     def step():
         for phase in (discriminator, generate):
             for latent in (True, False):
-                phase(latent)
+                phase(latent=latent)
 
     return step
 

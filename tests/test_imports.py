@@ -24,6 +24,7 @@ MAY_IMPORT = {
     'sharding': set(),
     'state': set(),
     'step': {'methods', 'optimizer', 'random', 'sharding', 'state'},
+    'xla_flags': set(),
 }
 
 

@@ -54,6 +54,8 @@ def _kernel_gradient(stride: int, padding: int, kernel_size: tuple, images: Arra
     return _on_platform('kernel_gradient', images, gradient, **sizes)
 
 
+# Jitted so that layers of the same shapes are traced and lowered once.
+@functools.partial(jax.jit, static_argnames=('name', 'stride', 'padding', 'size', 'kernel_size'))
 def _on_platform(name: str, first: Array, second: Array, **sizes: Any) -> Array:
     cpu, default = (
         functools.partial(getattr(module, name), **sizes)

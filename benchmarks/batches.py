@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-DOMAINS = 3
+DOMAINS = 2
 
 
 def random_batch(method: Any, batch: int, size: int) -> dict[str, np.ndarray]:

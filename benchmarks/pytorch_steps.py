@@ -107,7 +107,7 @@ def pix2pix(size: int, batch: int, to):
     return step
 
 
-def stargan_v2(size: int, batch: int, to, domains: int = 3):
+def stargan_v2(size: int, batch: int, to, domains: int = 2):
     """Returns a function that takes a step: discriminator then generator, by latent codes and by target images."""
     generator, mapping = to(networks.StarGanGenerator(size)), networks.MappingNetwork(domains)
     encoder, judge = (to(networks.StarGanTrunk(size, domains, n)) for n in (64, 1))

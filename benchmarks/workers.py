@@ -28,6 +28,7 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     """Our jitted step, or translation, as `launch.py` runs it."""
     import importlib
 
+    from configs import common
     from gan_transfer import sharding, xla_flags
 
     xla_flags.set_flags()
@@ -36,7 +37,9 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     from gan_transfer.experiment import make_experiment
 
     config = importlib.import_module(f'configs.{task.method}').get_config(f'size={task.size}')
-    config.batch_size = task.batch
+    # The paper's widths, where the config has others.
+    options = {'generator_depth': config.method.generator_depth} if task.method == 'pix2pix' else {}
+    config.method, config.batch_size = common.method(task.method, **options), task.batch
     mesh = sharding.make_mesh(jax.local_devices()[:1])
     experiment = make_experiment(config, domains=DOMAINS, mesh=mesh)
     if task.kind == 'translate':

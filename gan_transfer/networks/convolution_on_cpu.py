@@ -4,20 +4,26 @@ XLA's own convolutions reach the machine's matrix-product speed where both chann
 one; these are the other cases, and each says its reason. Times are in `docs/performance.md`.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_transfer.networks import plain_convolution as plain
 
 FEW_CHANNELS = 4
-# Below this many output pixels, a strided kernel gradient has little to gain from rearranged images.
-_MANY_PIXELS = 256
+# From so many output pixels on, a strided convolution's gradients gain more by rearranged images than that costs: of
+# the images for the kernel's gradient, of the kernel too for the images'.
+_PIXELS_FOR_KERNEL_GRADIENT, _PIXELS_FOR_IMAGES_GRADIENT = 256, 1024
+# Up to so many output pixels of a batch, what counts is that the kernel is read once and as it lies.
+_FEW_PIXELS, _FEW_PIXELS_FOR_IMAGES_GRADIENT = 64, 256
 
 
 def forward(
     images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d'], *, stride: int, padding: int
 ) -> Float[Array, 'b h2 w2 d']:
     """As `plain_convolution.forward`."""
+    if _pixels(_output_size(images.shape[1:3], kernel.shape, stride, padding), images) <= _FEW_PIXELS:
+        return _by_taps(images, kernel, stride, padding)
     if stride == 1 and kernel.shape[-1] <= FEW_CHANNELS:
         return _by_columns(_pad(images, padding), kernel)
     return plain.forward(images, kernel, stride=stride, padding=padding)
@@ -33,9 +39,13 @@ def images_gradient(
 ) -> Float[Array, 'b h w c']:
     """As `plain_convolution.images_gradient`."""
     rows, columns, channels, _ = kernel.shape
+    if _pixels(gradient.shape[1:3], gradient) <= _FEW_PIXELS_FOR_IMAGES_GRADIENT:
+        images = jax.ShapeDtypeStruct((len(gradient), *size, channels), gradient.dtype)
+        return jax.linear_transpose(lambda x: _by_taps(x, kernel, stride, padding), images)(gradient)[0]
     if stride == 1 and channels <= FEW_CHANNELS and rows == columns > padding:
         return _by_columns(_pad(gradient, rows - 1 - padding), jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
-    if _rearrangeable(size, kernel.shape, stride, padding) and rows % 2 == 0:
+    many = gradient.shape[1] * gradient.shape[2] >= _PIXELS_FOR_IMAGES_GRADIENT
+    if many and rows % 2 == 0 and _rearrangeable(size, kernel.shape, stride, padding):
         folded = plain.images_gradient(
             gradient, _fold_kernel(kernel), size=_half(size, padding), stride=1, padding=0
         )
@@ -57,6 +67,9 @@ def kernel_gradient(
     faster on large maps.
     """
     (rows, columns), channels, features = kernel_size, images.shape[-1], gradient.shape[-1]
+    if _pixels(gradient.shape[1:3], gradient) <= _FEW_PIXELS:
+        kernel = jax.ShapeDtypeStruct((*kernel_size, channels, features), gradient.dtype)
+        return jax.linear_transpose(lambda k: _by_taps(images, k, stride, padding), kernel)(gradient)[0]
     padded = _pad(images, padding)
     if stride == 1 and features <= FEW_CHANNELS:
         # The transpose of `_by_columns`: the columns of the kernel as further channels.
@@ -65,7 +78,7 @@ def kernel_gradient(
             padded, jnp.concatenate(shifted, -1), kernel_size=(rows, 1), stride=1, padding=0
         )
         return tall.reshape(rows, channels, columns, features).swapaxes(1, 2)
-    many = gradient.shape[1] * gradient.shape[2] >= _MANY_PIXELS
+    many = gradient.shape[1] * gradient.shape[2] >= _PIXELS_FOR_KERNEL_GRADIENT
     if many and _rearrangeable(images.shape[1:3], (rows, columns), stride, padding):
         folded = plain.kernel_gradient(
             _fold(padded),
@@ -76,6 +89,58 @@ def kernel_gradient(
         )
         return _unfold_kernel(folded, channels)[:rows, :columns]
     return plain.kernel_gradient(padded, gradient, kernel_size=kernel_size, stride=stride, padding=0)
+
+
+def transposed_convolve_4x4(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, '4 4 c d']
+) -> Float[Array, 'b h2 w2 d'] | None:
+    """As `convolution.transposed_convolve_4x4`, for few pixels; None for many, which are better off with its phases."""
+    (b, h, w, _), features = images.shape, kernel.shape[-1]
+    if b * h * w > _FEW_PIXELS:
+        return None
+    taps = jnp.broadcast_to(images.reshape(1, b * h * w, -1), (16, b * h * w, images.shape[-1]))
+    products = jnp.einsum('tmc,tcd->tmd', taps, kernel.reshape(16, -1, features)).reshape(
+        16, b, h, w, features
+    )
+
+    def spread(
+        tap: Array, row: int, column: int
+    ) -> Array:  # a pixel reaches every second one, from its tap on
+        zero = jnp.zeros((), tap.dtype)
+        return jax.lax.pad(tap, zero, ((0, 0, 0), (row, 3 - row, 1), (column, 3 - column, 1), (0, 0, 0)))
+
+    return _crop(sum(spread(products[4 * i + j], i, j) for i in range(4) for j in range(4)), 1)
+
+
+def _pixels(size: tuple[int, ...], images: Array) -> int:
+    """Pixels of `size` in a batch."""
+    return len(images) * size[0] * size[1]
+
+
+def _output_size(
+    size: tuple[int, ...], kernel_size: tuple[int, ...], stride: int, padding: int
+) -> tuple[int, ...]:
+    return tuple((n + 2 * padding - k) // stride + 1 for n, k in zip(size, kernel_size[:2], strict=True))
+
+
+def _by_taps(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d'], stride: int, padding: int
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns the convolution as one matrix product for each tap of the kernel.
+
+    No product, and none of its gradients, wants the kernel transposed or reversed, which for the large kernels that
+    small maps have takes longer than the products themselves.
+    """
+    rows, columns, channels, features = kernel.shape
+    h, w = _output_size(images.shape[1:3], kernel.shape, stride, padding)
+    padded = _pad(images, padding)
+    taps = [
+        padded[:, i : i + stride * h : stride, j : j + stride * w : stride][:, :h, :w].reshape(-1, channels)
+        for i in range(rows)
+        for j in range(columns)
+    ]
+    products = jnp.einsum('tmc,tcd->tmd', jnp.stack(taps), kernel.reshape(-1, channels, features))
+    return products.sum(0).reshape(len(images), h, w, features)
 
 
 def _pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:

@@ -5,6 +5,8 @@
 
 `line` takes OpenMoji's line art and its coloured drawings, where the truth is known to the pixel.
 
+Not measured yet; an hour or two of two CPU cores.
+
 Differs from the paper: a quarter of its generator's width and half of its discriminator's, batches of two, a fifth of
 its identity weight, five times its learning rate, and a weight average.
 """

@@ -2,6 +2,9 @@
 
     python launch.py --config=configs/emoji_pix2pix.py --workdir=runs/emoji_pix2pix
 
+22 minutes of one CPU core (85 images/s). Measured, seed 0, 338 test images: absolute error 0.1005 (the line art itself:
+0.106), SSIM 0.769 (0.833); the same twice.
+
 Differs from the paper: a quarter of its width, batches of four, twice its learning rate, less weight on the L1 term,
 and a weight average.
 """

@@ -47,6 +47,8 @@ FALLING = {'cut': '/nce', 'cyclegan': '/cycle', 'pix2pix': '/l1', 'stargan_v2': 
 DOMAINS = {'cut': 2, 'cyclegan': 2, 'pix2pix': 2, 'stargan_v2': 3}
 # Their statistics are those of a microbatch: gradients depend on `accumulation`.
 BATCH_STATISTICS = ('pix2pix',)
+# Millions of operations and of bytes that one compiled step costs, as XLA counts them.
+COST = {'cut': (260, 155), 'cyclegan': (320, 195), 'pix2pix': (29.6, 34.5), 'stargan_v2': (273, 202)}
 # Parameters whose gradient is zero in truth: a bias just before an instance norm.
 SILENT = ('bias',)
 
@@ -127,7 +129,7 @@ def assert_close(a, b, rtol=2e-4):
 
 
 def test_every_method_is_in_the_table():
-    assert set(TINY) == set(FIRST_TERM) == set(FALLING) == set(DOMAINS) == set(METHODS)
+    assert set(TINY) == set(FIRST_TERM) == set(FALLING) == set(DOMAINS) == set(COST) == set(METHODS)
 
 
 @every_method
@@ -199,6 +201,18 @@ def test_steps_compile_once_learn_and_keep_averages(name):
         gap = jax.tree.map(lambda a, n: np.abs(a - n).max(), average, now)
         assert max(jax.tree.leaves(moved)) > 0
         assert max(jax.tree.leaves(gap)) > 0
+
+
+@every_method
+def test_a_step_costs_what_it_did(name):
+    """Another pass through a network, or one that is not shared, shows here; where a change saves, lower COST."""
+    experiment = make_experiment(name)
+    batch = make_batch(experiment, name)
+    cost = experiment.train_step.lower(experiment.init(0), batch, jax.random.key(1)).compile().cost_analysis()
+    found = (cost['flops'] / 1e6, cost['bytes accessed'] / 1e6)
+    # Versions of the compiler differ by a little in what they fuse.
+    assert found[0] == pytest.approx(COST[name][0], rel=0.04), f'{found} are not {COST[name]}'
+    assert found[1] == pytest.approx(COST[name][1], rel=0.15), f'{found} are not {COST[name]}'
 
 
 @every_method

@@ -3,6 +3,9 @@
     python launch.py --config=configs/emoji_cut.py --workdir=runs/emoji_cut
     python launch.py --config=configs/emoji_cut.py:fast --workdir=runs/emoji_fastcut --mode=train
 
+20 minutes of two CPU cores (14 images/s). Measured, seed 0, 338 test images: absolute error 0.0579 (the colours
+themselves: 0.106), SSIM 0.884 (0.833). FastCUT has not been measured.
+
 `fast` is FastCUT. Differs from the paper: a quarter of its widths, six residual blocks, batches of two, five times its
 learning rate, a larger gain of the initial weights, and a weight average.
 """

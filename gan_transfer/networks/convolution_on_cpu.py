@@ -99,13 +99,11 @@ def transposed_convolve_4x4(
     if b * h * w > _FEW_PIXELS:
         return None
     taps = jnp.broadcast_to(images.reshape(1, b * h * w, -1), (16, b * h * w, images.shape[-1]))
-    products = jnp.einsum('tmc,tcd->tmd', taps, kernel.reshape(16, -1, features)).reshape(
-        16, b, h, w, features
-    )
+    products = jnp.einsum('tmc,tcd->tmd', taps, kernel.reshape(16, -1, features))
+    products = products.reshape(16, b, h, w, features)
 
-    def spread(
-        tap: Array, row: int, column: int
-    ) -> Array:  # a pixel reaches every second one, from its tap on
+    def spread(tap: Array, row: int, column: int) -> Array:
+        # A pixel reaches every second one, from its tap on.
         zero = jnp.zeros((), tap.dtype)
         return jax.lax.pad(tap, zero, ((0, 0, 0), (row, 3 - row, 1), (column, 3 - column, 1), (0, 0, 0)))
 

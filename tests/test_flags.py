@@ -17,7 +17,10 @@ CONFIG = '--config=configs/cyclegan.py'
         ((CONFIG, '--workdir=x', '--seed=0'), ('--seed is for --mode=translate',)),
         (
             (CONFIG, '--mode=prepare', '--workdir=x'),
-            ('--workdir is for --mode=train or --mode=evaluate or --mode=translate; the mode is prepare',),
+            (
+                '--workdir is for --mode=train or --mode=evaluate or --mode=translate or --mode=import; '
+                'the mode is prepare',
+            ),
         ),
         ((CONFIG, '--mode=prepare', '--allow_config_change'), ('--allow_config_change is for',)),
         ((CONFIG, '--workdir=launch.py'), ('--workdir: launch.py cannot be a folder', 'is a file')),

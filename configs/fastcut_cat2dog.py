@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/fastcut_cat2dog.py --workdir=runs/fastcut_cat2dog --config.data.path=afhq
 
-Data and accelerator as for `cut_cat2dog.py`; half of its images.
+Data and accelerator as for `cut_cat2dog.py`; half of its images, and no identity pass: less than half of its time.
 Expected: a Fréchet distance of about 94, as the original measures.
 """
 

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/fastcut_horse2zebra.py --workdir=runs/fastcut_horse2zebra
 
-Data and accelerator as for `cut_horse2zebra.py`; half of its images.
+Data and accelerator as for `cut_horse2zebra.py`; half of its images, and no identity pass: less than half of its time.
 Expected: a Fréchet distance of about 73, as the original measures.
 """
 

@@ -3,7 +3,8 @@
     python launch.py --config=configs/pix2pix_facades.py --workdir=runs/facades --config.data.path=facades
 
 `facades` is the folder of the published archive: `train`, `val`, `test` with photograph and labels side by side.
-Wants an accelerator, though not much of one: 400 pairs, 200 times.
+400 pairs, 200 times. Wants an accelerator, though not much of one: two CPU cores would take about a day, at twice the
+0.46 s that a step takes them at 128 px.
 """
 
 from configs import common

@@ -3,7 +3,7 @@
     python launch.py --config=configs/cut_horse2zebra.py --mode=prepare
     python launch.py --config=configs/cut_horse2zebra.py --workdir=runs/cut_horse2zebra
 
-The download is 117 MB. Wants an accelerator: two CPU cores would take about two months, at four times the 2.7 s that a
+The download is 117 MB. Wants an accelerator: two CPU cores would take about two months, at four times the 2.5 s that a
 step takes them at 128 px.
 Expected: a Fréchet distance of about 45 (120 translated horses against 140 zebras), as the original measures.
 """

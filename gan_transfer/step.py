@@ -167,13 +167,8 @@ def _update_side(
             gradients[name], optimizer_state[name], params[name], images_seen
         )
         params[name] = optax.apply_updates(params[name], updates[name])
-    norms = {'gradient_norm': _norm(gradients), 'update_norm': _norm(updates)}
+    norms = {'gradient_norm': optax.tree.norm(gradients), 'update_norm': optax.tree.norm(updates)}
     return SideState(params, optimizer_state), norms
-
-
-def _norm(tree: Any) -> jax.Array:
-    """Returns the Euclidean norm of all leaves; as products, which write no squares to memory on a CPU."""
-    return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))
 
 
 def _averages(average: dict[str, Params], params: dict[str, Params], decay: float) -> dict[str, Params]:

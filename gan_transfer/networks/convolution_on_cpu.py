@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from gan_transfer.networks import plain_convolution as plain
 
-FEW_CHANNELS = 4
+_FEW_CHANNELS = 4
 # From so many output pixels on, a strided convolution's gradients gain more by rearranged images than that costs: of
 # the images for the kernel's gradient, of the kernel too for the images'.
 _PIXELS_FOR_KERNEL_GRADIENT, _PIXELS_FOR_IMAGES_GRADIENT = 256, 1024
@@ -23,8 +23,8 @@ def forward(
 ) -> Float[Array, 'b h2 w2 d']:
     """As `plain_convolution.forward`."""
     if _pixels(_output_size(images.shape[1:3], kernel.shape, stride, padding), images) <= _FEW_PIXELS:
-        return _by_taps(images, kernel, stride, padding)
-    if stride == 1 and kernel.shape[-1] <= FEW_CHANNELS:
+        return _by_taps(images, kernel, stride=stride, padding=padding)
+    if stride == 1 and kernel.shape[-1] <= _FEW_CHANNELS:
         return _by_columns(_pad(images, padding), kernel)
     return plain.forward(images, kernel, stride=stride, padding=padding)
 
@@ -40,9 +40,10 @@ def images_gradient(
     """As `plain_convolution.images_gradient`."""
     rows, columns, channels, _ = kernel.shape
     if _pixels(gradient.shape[1:3], gradient) <= _FEW_PIXELS_FOR_IMAGES_GRADIENT:
-        images = jax.ShapeDtypeStruct((len(gradient), *size, channels), gradient.dtype)
-        return jax.linear_transpose(lambda x: _by_taps(x, kernel, stride, padding), images)(gradient)[0]
-    if stride == 1 and channels <= FEW_CHANNELS and rows == columns > padding:
+        return plain.images_gradient(
+            gradient, kernel, size=size, stride=stride, padding=padding, form=_by_taps
+        )
+    if stride == 1 and channels <= _FEW_CHANNELS and rows == columns > padding:
         return _by_columns(_pad(gradient, rows - 1 - padding), jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     many = gradient.shape[1] * gradient.shape[2] >= _PIXELS_FOR_IMAGES_GRADIENT
     if many and rows % 2 == 0 and _rearrangeable(size, kernel.shape, stride, padding):
@@ -68,10 +69,11 @@ def kernel_gradient(
     """
     (rows, columns), channels, features = kernel_size, images.shape[-1], gradient.shape[-1]
     if _pixels(gradient.shape[1:3], gradient) <= _FEW_PIXELS:
-        kernel = jax.ShapeDtypeStruct((*kernel_size, channels, features), gradient.dtype)
-        return jax.linear_transpose(lambda k: _by_taps(images, k, stride, padding), kernel)(gradient)[0]
+        return plain.kernel_gradient(
+            images, gradient, kernel_size=kernel_size, stride=stride, padding=padding, form=_by_taps
+        )
     padded = _pad(images, padding)
-    if stride == 1 and features <= FEW_CHANNELS:
+    if stride == 1 and features <= _FEW_CHANNELS:
         # The transpose of `_by_columns`: the columns of the kernel as further channels.
         shifted = [jnp.pad(gradient, ((0, 0), (0, 0), (j, columns - 1 - j), (0, 0))) for j in range(columns)]
         tall = plain.kernel_gradient(
@@ -122,7 +124,7 @@ def _output_size(
 
 
 def _by_taps(
-    images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d'], stride: int, padding: int
+    images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d'], *, stride: int, padding: int
 ) -> Float[Array, 'b h2 w2 d']:
     """Returns the convolution as one matrix product for each tap of the kernel.
 

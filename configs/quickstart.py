@@ -23,6 +23,8 @@ def get_config(argument=''):
         diversity_weight=3.0,
         diversity_images=30_000,
         cycle_weight=2.0,
+        # Ties the colours to those of the target image; without it they follow loosely, or drift to grey.
+        matching_weight=3.0,
         # R1 in the proportion of image size (Karras et al. 2020, appendix B), and at every eighth step.
         r1_weight=0.3,
         regularize_every=8,

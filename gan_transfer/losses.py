@@ -61,6 +61,17 @@ def generator_adversarial(kind: str, logits: Logits) -> Scalar:
     return discriminator_real(kind, logits)
 
 
+def feature_matching(features: dict[str, Images], target: dict[str, Images]) -> Scalar:
+    """How far apart two images are in the means over all places of a discriminator's features, layer by layer.
+
+    Means hold texture and colour, not where things are. The FUNIT paper (Liu et al. 2019, equation 4) takes the last
+    layer; here every layer counts alike, because the first ones hold the colours.
+    """
+    return sum(l1(features[name].mean((1, 2)), target[name].mean((1, 2))) for name in features) / len(
+        features
+    )
+
+
 def squared_gradient_norm(score: Callable[[Images], Logits], images: Images) -> Float[Array, 'b']:
     """Returns, for each image, the squared norm of the gradient of its score; a patch discriminator's is the mean."""
 

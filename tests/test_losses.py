@@ -66,6 +66,14 @@ def test_penalties_of_a_linear_score():
     np.testing.assert_allclose(penalty, (norm - 1) ** 2, rtol=1e-5)
 
 
+def test_feature_matching_sees_what_and_not_where():
+    features = {'fine': jax.random.normal(jax.random.key(0), (2, 4, 4, 3)), 'coarse': jnp.ones((2, 2, 2, 5))}
+    moved = {name: jnp.roll(x, 1, (1, 2)) for name, x in features.items()}
+    np.testing.assert_allclose(losses.feature_matching(features, moved), 0, atol=1e-6)
+    louder = {**features, 'coarse': 3 * features['coarse']}
+    np.testing.assert_allclose(losses.feature_matching(features, louder), 2 / 2, rtol=1e-6)
+
+
 def test_unknown_kind_names_the_choices():
     for function in (losses.discriminator_real, losses.discriminator_fake, losses.generator_adversarial):
         with pytest.raises(ValueError, match="unknown adversarial loss 'gan'; choose one of minimax"):

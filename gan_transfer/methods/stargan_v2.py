@@ -47,6 +47,9 @@ class StarGanV2(Method):
       diversity_limit: ... and counted, for each image, up to so much; 0 counts all, as the original does. A high
         weight with a limit keeps short runs from collapsing to one look without driving outputs apart for ever.
       cycle_weight: weight of the L1 cycle reconstruction (equation 4).
+      matching_weight: weight of the distance between output and target image in the discriminator's features
+        (`losses.feature_matching`; of FUNIT, not of the paper). It pins down what a style code means: without it, in
+        short runs, colours need not be those of the target image.
       passes: where styles come from in training; ('reference',) alone leaves the mapping network out.
       reference_trains: what the reference pass updates: the generator alone in the original, where the latent
         pass trains the other networks; 'generator' or 'all'.
@@ -72,6 +75,7 @@ class StarGanV2(Method):
     diversity_images: int = 800_000
     diversity_limit: float = 0.0
     cycle_weight: float = 1.0
+    matching_weight: float = 0.0
     passes: tuple[str, ...] = PASSES
     reference_trains: str = 'generator'
     latent_length: int = 16
@@ -242,7 +246,7 @@ class StarGanV2(Method):
             batch['target_domain'],
             *map(translated.get, ('style', 'images')),
         )
-        logits = networks['discriminator'](images, domain)[0]
+        logits, features = networks['discriminator'](images, domain)
         own_style = networks['style_encoder'](source, batch['source_domain'])[0]
         terms = {
             'adversarial': losses.generator_adversarial(self.adversarial, logits),
@@ -250,6 +254,10 @@ class StarGanV2(Method):
             'cycle': losses.l1(networks['generator'](images, own_style)[0], source),
         }
         loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
+        if self.matching_weight and name == 'reference':
+            target_features = networks['discriminator'](batch['target'], domain)[1]
+            terms['matching'] = losses.feature_matching(features, target_features)
+            loss += self.matching_weight * terms['matching']
         if self.diversity_weight:
             other_style = self._style(name, '_2', networks, batch)
             other = jax.lax.stop_gradient(networks['generator'](source, other_style)[0])

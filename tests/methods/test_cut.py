@@ -8,7 +8,7 @@ import pytest
 from gan_transfer import losses
 from gan_transfer.methods import cut
 from gan_transfer.methods.contract import PhaseInput
-from tests.test_step import assert_close, gradients_of, make_experiment
+from tests.tiny import assert_close, gradients_of, make_experiment
 
 FAST = {'nce_weight': 10.0, 'identity': False, 'mirror': True}
 

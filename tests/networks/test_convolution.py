@@ -51,13 +51,17 @@ def test_rewritten_convolution_equals_the_plain_one(function, plain, size, heigh
 
 def _derivatives(function, images, kernel):
     """The value, both gradients, and the gradients of a gradient penalty with respect to both."""
-    value, pullback = jax.vjp(function, images, kernel)
-    weights = jax.random.normal(jax.random.key(2), value.shape)
 
     def penalty(x, k):
         return jnp.square(jax.grad(lambda z: jnp.tanh(function(z, k) / 9).sum())(x)).sum()
 
-    return value, *pullback(weights), *jax.grad(penalty, (0, 1))(images, kernel)
+    @jax.jit
+    def derivatives(x, k):
+        value, pullback = jax.vjp(function, x, k)
+        weights = jax.random.normal(jax.random.key(2), value.shape)
+        return value, *pullback(weights), *jax.grad(penalty, (0, 1))(x, k)
+
+    return derivatives(images, kernel)
 
 
 # Each line is a form that the CPU has of its own, or the border to it.

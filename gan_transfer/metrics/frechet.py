@@ -1,0 +1,61 @@
+"""Fréchet distance of features: FID where the features are those of FID's Inception (Heusel et al. 2017, equation 6).
+
+Features come in batches of any size; what is kept is their count, mean and scatter in float64 on the host, so that
+memory does not grow with the number of images, and batch size and number of devices change no digit that counts.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+Features = Float[np.ndarray, 'n d']
+
+
+class Moments(NamedTuple):
+    """What is kept of a set of features.
+
+    Attributes:
+      count: how many.
+      mean: their mean.
+      scatter: the sum of the outer products of their differences from the mean.
+    """
+
+    count: int
+    mean: Float64[np.ndarray, 'd']
+    scatter: Float64[np.ndarray, 'd d']
+
+
+def moments(features: Features) -> Moments:
+    """Returns the moments of one batch; `merge` puts batches together."""
+    features = np.asarray(features, np.float64)
+    mean = features.mean(0)
+    centred = features - mean
+    return Moments(len(features), mean, centred.T @ centred)
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """Returns the moments of both sets (Chan et al. 1979, equation 2.1)."""
+    count = a.count + b.count
+    gap = b.mean - a.mean
+    scatter = a.scatter + b.scatter + np.outer(gap, gap) * (a.count * b.count / count)
+    return Moments(count, a.mean + gap * (b.count / count), scatter)
+
+
+def distance(a: Moments, b: Moments) -> float:
+    """Returns |mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), with the unbiased covariances A and B.
+
+    The eigenvalues of A B are those of A^(1/2) B A^(1/2), which is symmetric: real, and not negative but for rounding,
+    also where there are fewer features than dimensions. Biased upwards by so few: compare equal counts only.
+
+    Raises:
+      ValueError: for fewer than two features, of which there is no covariance.
+    """
+    for each in (a, b):
+        if each.count < 2:
+            raise ValueError(f'the Fréchet distance needs two images and more on each side, got {each.count}')
+    first, second = (each.scatter / (each.count - 1) for each in (a, b))
+    values, vectors = np.linalg.eigh(first)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()
+    return float(np.square(a.mean - b.mean).sum() + np.trace(first) + np.trace(second) - 2 * shared)

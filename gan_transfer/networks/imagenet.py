@@ -1,0 +1,52 @@
+"""The convolutions of AlexNet and VGG16, trained on ImageNet: features to measure images by, never trained here.
+
+Images are RGB in [-1, 1]; the normalization by ImageNet's mean and deviation is part of the networks.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_transfer.networks.layers import Convolution
+
+Features = dict[str, Array]
+# Of torchvision's models, from [0, 1] to [-1, 1].
+MEAN = tuple(2 * x - 1 for x in (0.485, 0.456, 0.406))
+DEVIATION = tuple(2 * x for x in (0.229, 0.224, 0.225))
+
+
+class AlexNet(nn.Module):
+    """The five convolutions of AlexNet in its one-tower form (Krizhevsky 2014), each after its ReLU."""
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h2 w2 256'], Features]:
+        """Returns the last features and all five as `relu_1` .. `relu_5`; images of 31 px and more."""
+        x, features = _normalize(images), {}
+        layers = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
+        for i, (width, size, stride, padding) in enumerate(layers):
+            if i in (1, 2):
+                x = nn.max_pool(x, (3, 3), (2, 2))
+            convolution = Convolution(width, size, stride=stride, padding=padding, name=f'convolution_{i}')
+            x = features[f'relu_{i + 1}'] = nn.relu(convolution(x))
+        return x, features
+
+
+class Vgg16(nn.Module):
+    """The thirteen convolutions of VGG16 (Simonyan and Zisserman 2015, configuration D)."""
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h2 w2 512'], Features]:
+        """Returns the last features and all thirteen as `relu_1_1` .. `relu_5_3`; images of 16 px and more."""
+        x, features, number = _normalize(images), {}, 0
+        for i, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):
+            if i > 1:
+                x = nn.max_pool(x, (2, 2), (2, 2))
+            for j in range(1, count + 1):
+                x = nn.relu(Convolution(width, 3, padding=1, name=f'convolution_{number}')(x))
+                features[f'relu_{i}_{j}'] = x
+                number += 1
+        return x, features
+
+
+def _normalize(images: Float[Array, 'b h w 3']) -> Float[Array, 'b h w 3']:
+    return (images - jnp.array(MEAN)) / jnp.array(DEVIATION)

@@ -2,11 +2,8 @@
 
     python launch.py --config=configs/emoji_stargan_v2.py --workdir=runs/emoji_stargan_v2
 
-The quickstart's recipe at twice the size, with one halving more in the generator and nearly twice the images: about
-45 minutes of two CPU cores, at the 13 images/s seen there.
-
-Not settled: on one processor the styles were clear and colours followed the target image at 22,000 images, on another,
-from the same seed, the styles were clear and in grey at 28,000.
+The quickstart's recipe at twice the size, with one halving more in the generator and nearly twice the images: about an
+hour of two CPU cores, at the 7 images/s seen on one of them.
 """
 
 from configs import common, quickstart

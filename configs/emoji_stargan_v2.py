@@ -2,8 +2,10 @@
 
     python launch.py --config=configs/emoji_stargan_v2.py --workdir=runs/emoji_stargan_v2
 
-The quickstart's recipe at twice the size, with one halving more in the generator and nearly twice the images: about an
-hour of two CPU cores, at the 7 images/s seen on one of them.
+The quickstart's recipe at twice the size, with one halving more in the generator and nearly twice the images: an hour
+and a half of a CPU core, at 7 images/s. Mean over the six directions: absolute error 0.185 (untouched source 0.191),
+LPIPS by AlexNet 0.291 (0.340). With a matching weight of 10 and a diversity weight of 1 nothing was learnt in 5,000
+images.
 """
 
 from configs import common, quickstart

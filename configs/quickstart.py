@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Ten minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a small set
-needs: no latent pass, narrow networks, ten times the learning rate and its decay; the comments say why.
+Ten to thirteen minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a
+small set needs: no latent pass, narrow networks, ten times the learning rate and its decay; the comments say why.
 """
 
 from configs import common

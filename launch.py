@@ -38,6 +38,8 @@ TARGET_DOMAIN = flags.DEFINE_string('target_domain', None, 'translate: name or i
 OUTPUT = flags.DEFINE_string(
     'output', None, 'translate: the image to write; a folder when the source is one.'
 )
+REAL = flags.DEFINE_string('real', None, 'evaluate: a folder of real images, in place of a run.')
+GENERATED = flags.DEFINE_string('generated', None, 'evaluate: the folder of images to compare with --real.')
 SEED = flags.DEFINE_integer(
     'seed', None, 'translate: seed of the latent code, where no target image is given.', lower_bound=0
 )
@@ -57,7 +59,7 @@ ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
 # Mode -> its own flags; those that it needs.
 TAKES = {
     'train': ('config', 'workdir', 'allow_config_change'),
-    'evaluate': ('config', 'workdir', 'allow_config_change'),
+    'evaluate': ('config', 'workdir', 'allow_config_change', 'real', 'generated'),
     'translate': (
         *('config', 'workdir', 'allow_config_change'),
         *('source', 'target', 'target_domain', 'output', 'seed', 'mask', 'overwrite'),
@@ -152,7 +154,9 @@ def check_flags() -> None:
     for name in NEEDS[mode]:
         if flags.FLAGS[name].value is None:
             raise UserError(f'--mode={mode} needs --{name}')
-    if mode in ('train', 'import'):
+    if (REAL.value is None) != (GENERATED.value is None):
+        raise UserError('--real and --generated go together: two folders of images')
+    if mode in ('train', 'import') or REAL.value is not None:
         check_folder('workdir', WORKDIR.value)
 
 
@@ -173,13 +177,15 @@ def read_config() -> ConfigDict:
     config = CONFIG.value
     if config is None and MODE.value == 'import':
         config = importlib.import_module(f'configs.{FROM.value}').get_config('size=256')
+    elif config is None and REAL.value is not None:
+        config = common.get_config()
     elif config is None:
         saved = run_config.load(WORKDIR.value)
         defaults = common.get_config()
         defaults.method = common.method(saved.method.name)
         config = run_config.complete(WORKDIR.value, saved, defaults)
     common.resolve(config)
-    if CONFIG.value is not None and MODE.value in ('evaluate', 'translate'):
+    if CONFIG.value is not None and MODE.value in ('evaluate', 'translate') and REAL.value is None:
         run_config.check_unchanged(WORKDIR.value, config, allow_change=ALLOW_CONFIG_CHANGE.value)
     use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
     import jax  # after the cache is set
@@ -198,9 +204,13 @@ def run() -> int:
 
         return train(config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value)
     if MODE.value == 'evaluate':
-        from gan_transfer.evaluate import evaluate
+        from gan_transfer.evaluate import evaluate, evaluate_folders
 
-        evaluate(config, WORKDIR.value)
+        if REAL.value is None:
+            evaluate(config, WORKDIR.value)
+        else:
+            resize = CONFIG.value is not None
+            evaluate_folders(config, WORKDIR.value, REAL.value, GENERATED.value, resize=resize)
     elif MODE.value == 'translate':
         from gan_transfer.translate import translate
 

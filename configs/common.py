@@ -51,7 +51,11 @@ def get_config() -> ConfigDict:
     config.sample_columns = 6  # target images in a sample grid, for methods that take one
     config.checkpoint_every_images = 20_000
     config.keep_checkpoints = 2  # the newest so many stay
+    config.evaluate_every_images = (
+        0  # while training, and at its end; the best is kept beside the newest; 0: never
+    )
     config.evaluate_batch_size = 32  # images; changes no number
+    config.evaluation = _evaluation()
     return config
 
 
@@ -88,6 +92,20 @@ def _optimizer() -> ConfigDict:
         ConfigDict()
     )  # network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}
     return optimizer
+
+
+def _evaluation() -> ConfigDict:
+    evaluation = ConfigDict()  # changes no training, so that a run's may be changed at any time
+    evaluation.protocols = ()  # names, see gan_transfer/evaluation/protocols.py; empty: ours that the data allows
+    evaluation.counts = ()  # test images that each domain must have, in their order; empty: whatever is there
+    evaluation.resamples = 100  # draws that the intervals are estimated from
+    evaluation.gallery_images = 40  # of each direction on the gallery page; 0 writes none
+    evaluation.inception = ''  # path of pt_inception-2015-12-05-*.pth, FID's own network
+    evaluation.torchvision_inception = ''  # path of inception_v3_google-*.pth, for StarGAN v2's protocols
+    evaluation.lpips_batch_mean = (
+        False  # StarGAN v2's mean of batches' means, a last small one counting as much
+    )
+    return evaluation
 
 
 def method(name: str, **changes: Any) -> ConfigDict:
@@ -146,10 +164,12 @@ def _read(key: str, text: str | None, kind: type) -> Any:
 
 def resolve(config: ConfigDict) -> ConfigDict:
     """Brings what a command line can write in several ways into one: `a,b` for a tuple of names."""
-    domains = config.data.domains
-    config.data.domains = tuple(
-        name.strip() for text in domains for name in str(text).split(',') if name.strip()
-    )
+    for part, key in (('data', 'domains'), ('evaluation', 'protocols')):
+        texts = config[part][key]
+        config[part][key] = tuple(
+            name.strip() for text in texts for name in str(text).split(',') if name.strip()
+        )
+    config.evaluation.counts = tuple(int(count) for count in config.evaluation.counts)
     return config
 
 
@@ -163,7 +183,9 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     _one_of(config, 'data.augmentation', AUGMENTATIONS)
     for key in POSITIVE:
         _within(config, key, 1)
-    _within(config, 'seed', 0)
+    for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images'):
+        _within(config, key, 0)
+    _within(config, 'evaluation.resamples', 2)
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
         _within(config, key, 0, 1)
     _within(config, 'average_decay', 0, 1, below=True)

@@ -22,4 +22,5 @@ def get_config(argument=''):
     config.optimizer.decay_start_images = 200 * EPOCH
     config.sample_every_images = 2 * EPOCH
     config.checkpoint_every_images = 2 * EPOCH
+    config.evaluation.counts = (500, 500)
     return config

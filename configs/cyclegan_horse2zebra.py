@@ -43,4 +43,7 @@ def get_config(argument=''):
     config.sample_every_images = 5 * TRAIN_ZEBRAS
     config.checkpoint_every_images = 5 * TRAIN_ZEBRAS
     config.evaluate_batch_size = 8
+    # Need the file of FID's Inception: --config.evaluation.inception=PATH.
+    config.evaluation.protocols = ('cut_test_test', 'clean_test_test')
+    config.evaluation.counts = (120, 140)
     return config

@@ -56,4 +56,7 @@ def get_config(argument=''):
     config.sample_every_images = 5_000 * BATCH_SIZE
     config.checkpoint_every_images = 10_000 * BATCH_SIZE
     config.evaluate_batch_size = 8
+    # Need torchvision's Inception: --config.evaluation.torchvision_inception=PATH.
+    config.evaluation.protocols = ('stargan_v2_latent', 'stargan_v2_reference')
+    config.evaluation.counts = (500, 500, 500)
     return config

@@ -14,23 +14,25 @@ from gan_transfer.errors import UserError, from_user
 from gan_transfer.state import GanState, copy
 
 STATE, ABOUT, SHAPES = 'state', 'about', 'shapes'
+NEWEST, BEST = 'checkpoints', 'best'  # folders in the run's
 
 
 class Checkpoints:
-    """The checkpoints of a run, in `WORKDIR/checkpoints/STEP`."""
+    """The checkpoints of a run, in `WORKDIR/checkpoints/STEP`, or the best one in `WORKDIR/best/STEP`."""
 
-    def __init__(self, workdir: str, *, keep: int = 0):
+    def __init__(self, workdir: str, *, keep: int = 0, folder: str = NEWEST):
         """Opens the folder.
 
         Args:
           workdir: the run's folder.
+          folder: which of its folders.
           keep: how many of the newest checkpoints stay, to write some: makes the folder, and removes from it what a
             killed save has left. 0: only to read.
 
         Raises:
           UserError: where the folder cannot be made.
         """
-        folder = pathlib.Path(workdir).absolute() / 'checkpoints'
+        path = pathlib.Path(workdir).absolute() / folder
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
             cleanup_tmp_directories=keep > 0,
@@ -38,9 +40,9 @@ class Checkpoints:
         )
         if keep:
             with from_user():
-                folder.mkdir(parents=True, exist_ok=True)
-        there = keep > 0 or folder.is_dir()
-        self._manager = ocp.CheckpointManager(folder, options=options) if there else None
+                path.mkdir(parents=True, exist_ok=True)
+        there = keep > 0 or path.is_dir()
+        self._manager = ocp.CheckpointManager(path, options=options) if there else None
 
     def latest(self) -> int | None:
         """Returns the newest finished step, or None."""

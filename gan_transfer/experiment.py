@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
 from gan_transfer import random, sharding, step
+from gan_transfer.importers import feature_weights
 from gan_transfer.methods import METHODS
 from gan_transfer.methods.contract import Method, Network, NetworkSettings
 from gan_transfer.optimizer import Optimizer, make_optimizer
@@ -69,13 +70,20 @@ def make_state(
     params = {}
     for name, network in networks.items():
         inputs = [jnp.zeros(x.shape, x.dtype) for x in network.inputs]
-        params[name] = network.module.init(random.named(key, name), *inputs)['params']
+        if network.pretrained:
+            loaded = feature_weights.of_package(network.pretrained).params
+            params[name] = jax.tree.map(jnp.asarray, loaded)
+        else:
+            params[name] = network.module.init(random.named(key, name), *inputs)['params']
+    trained = {name for phase in method.phases() for name in phase.networks}
     sides = {}
     for side in SIDES:
         names = [name for name in networks if networks[name].side == side]
         sides[side] = SideState(
             params={name: params[name] for name in names},
-            optimizer_state={name: optimizers[name].direction.init(params[name]) for name in names},
+            optimizer_state={
+                name: optimizers[name].direction.init(params[name]) for name in names if name in trained
+            },
         )
     averaged = [name for name in networks if networks[name].averaged and average_decay]
     return GanState(

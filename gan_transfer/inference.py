@@ -1,12 +1,13 @@
 """Translating with a trained run, or in the middle of a training: what samples, translate and evaluate share."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from gan_transfer import sharding
-from gan_transfer.checkpoint import Checkpoints
+from gan_transfer.checkpoint import NEWEST, Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.state import to_uint8
@@ -16,10 +17,17 @@ class Translator:
     """Translates batches of any length in parts of one length, so that one compiled program serves all."""
 
     def __init__(self, experiment: Experiment, batch_size: int, seed: int = 0):
-        """Args: an experiment; images in a part; the seed of what a method draws while it translates."""
+        """Args: an experiment; images in a part; the seed of what a method draws while it translates.
+
+        The devices of the experiment's mesh share a part where they divide it.
+        """
         self._experiment = experiment
         self._batch_size = batch_size
         self._key = jax.random.key(seed)
+        mesh = experiment.mesh
+        shared = batch_size % mesh.size == 0
+        self._sharding = sharding.batch_sharding(mesh) if shared else sharding.replicated(mesh)
+        self._finish = jax.jit(to_uint8, out_shardings=sharding.replicated(mesh))
 
     def __call__(self, params: dict[str, Any], batch: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`."""
@@ -30,8 +38,8 @@ class Translator:
                 name: _filled(x[start : start + self._batch_size], self._batch_size)
                 for name, x in batch.items()
             }
-            images = jax.jit(to_uint8)(self._experiment.translate(params, part, self._key))
-            parts.append(np.asarray(images))
+            images = self._experiment.translate(params, jax.device_put(part, self._sharding), self._key)
+            parts.append(np.asarray(self._finish(images)))
         return np.concatenate(parts)[:count]
 
 
@@ -49,20 +57,20 @@ class Run(NamedTuple):
     directions: tuple[tuple[int, int], ...]
 
 
-def open_run(config: Any, workdir: str) -> Run:
-    """Opens the newest checkpoint of a run; its data set is not needed.
+def open_run(config: Any, workdir: str, folder: str = NEWEST, devices: Sequence[Any] = ()) -> Run:
+    """Opens the newest checkpoint in a folder of a run, on the first device or on `devices`; no data set is needed.
 
     Raises:
       UserError: where there is none, or it is of another config.
     """
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir, folder=folder)
     try:
         step = checkpoints.latest()
         if step is None:
             raise UserError(f'the run in {workdir!r} has no checkpoint yet')
         about = checkpoints.about(step)
         domains = tuple(about['domains'])
-        mesh = sharding.make_mesh(jax.local_devices()[:1])
+        mesh = sharding.make_mesh(list(devices) or jax.local_devices()[:1])
         with from_user():
             make_method(config).check(config.image_size, len(domains))
         experiment = make_experiment(config, domains=len(domains), mesh=mesh)

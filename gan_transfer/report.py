@@ -1,5 +1,6 @@
 """What a run tells on the terminal: lines, and a progress bar where there is a terminal; the first process only."""
 
+import math
 import time
 from typing import Any
 
@@ -64,6 +65,25 @@ class Report:
             self._spoken = time.monotonic()
             left = duration((self._total - images) / speed)
             self.say(f'{images} of {self._total} images, {speed:.1f} images/s, {left} left; {terms}')
+
+
+def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int) -> str:
+    """Returns what a training starts with, for people."""
+    parameters = {
+        name: sum(math.prod(x.shape) for x in jax.tree.leaves(params))
+        for name, params in experiment.abstract_state.params.items()
+    }
+    sizes = ', '.join(f'{name} {count / 1e6:.2f} M' for name, count in parameters.items())
+    images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
+    if dataset.faults.count:
+        images += f'; unreadable and replaced: {dataset.faults.count}'
+    start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
+    return (
+        f'{config.method.name} at {config.image_size} px on {jax.device_count()} {jax.default_backend()} device(s)\n'
+        f'data: {dataset.name}; training images: {images}\n'
+        f'parameters: {sizes}\n'
+        f'{start}; {total} steps of {config.batch_size} images in all'
+    )
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from gan_transfer.errors import UserError, from_user
 
 NAME = 'config.json'
+NO_TRAINING = ('evaluate_', 'evaluation.')  # what a run's steps do not depend on: may change
 
 
 def cache_folder(config: ConfigDict) -> str:
@@ -76,7 +77,7 @@ def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> 
     lines = [
         f'{key}: {_show(old, key)} -> {_show(new, key)}'
         for key in sorted(old.keys() | new.keys())
-        if old.get(key, missing) != new.get(key, missing)
+        if old.get(key, missing) != new.get(key, missing) and not key.startswith(NO_TRAINING)
     ]
     if lines and not allow_change:
         raise UserError(

@@ -15,10 +15,11 @@ import numpy as np
 from gan_transfer import data, pictures, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import RunStopped, UserError, from_user
+from gan_transfer.evaluation.in_training import InTraining
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.inference import Translator
 from gan_transfer.interruption import Interruption
-from gan_transfer.report import Report
+from gan_transfer.report import Report, describe
 from gan_transfer.state import GanState
 from gan_transfer.writer import NoWriter, Writer, last_picture
 
@@ -58,7 +59,7 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
         return _finish(report, workdir)
     if jax.process_index() == 0:
         run_config.save(workdir, config)
-    report.say(_describe(config, dataset, experiment, first, total))
+    report.say(describe(config, dataset, experiment, first, total))
     loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
     status = loop.run(first, total)
     return _finish(report, workdir) if status == 0 else status
@@ -97,6 +98,10 @@ class _Loop:
         self.config, self.workdir, self.dataset, self.experiment = config, workdir, dataset, experiment
         self.checkpoints, self.report, self.started = checkpoints, report, started
         self.sample = _make_sampler(config, dataset, experiment)
+        self.evaluation = None
+        if config.evaluate_every_images:
+            with from_user():
+                self.evaluation = InTraining(config, workdir, dataset, experiment)
         self.seconds_before = 0.0  # of earlier starts of this run
 
     def run(self, first: int, total: int) -> int:
@@ -127,24 +132,32 @@ class _Loop:
                 interrupted = self._interrupted(interruption, step)
                 sample = self._due(step, total, config.sample_every_images) and not interrupted
                 save = self._due(step, total, config.checkpoint_every_images) or interrupted
-                if sample or save:
+                evaluate = self.evaluation and not interrupted
+                evaluate = evaluate and self._due(step, total, config.evaluate_every_images)
+                if sample or save or evaluate:
                     self._stop_at_fault(state, scalars)  # waits for the steps under way
                     paused = time.monotonic()
                     if sample:
                         writer.picture(step, step * batch_size, self.sample(state))
+                    if evaluate:
+                        self._evaluate(writer, step, state)
                     if save:
-                        self._save(step, state)
+                        self.checkpoints.save(step, state, self._about(step))
                     mark += time.monotonic() - paused
                 if interrupted:
                     break
             self.checkpoints.wait()
             self.checkpoints.close()
+            if self.evaluation:
+                self.evaluation.close()
         if interrupted and step < total:
             number = interruption.signal or signal.SIGTERM
             self.report.say(
                 f'{signal.Signals(number).name}: saved at {step * batch_size} images; the same command goes on'
             )
             return 128 + number
+        if self.evaluation:
+            self.report.say(self.evaluation.summary())
         return 0
 
     def _first_state(self, first: int) -> GanState:
@@ -216,15 +229,21 @@ class _Loop:
             return self.checkpoints.preempted(step)
         return interruption.signal is not None
 
-    def _save(self, step: int, state: GanState) -> None:
-        about = {
+    def _evaluate(self, writer: Writer | NoWriter, step: int, state: GanState) -> None:
+        images = step * self.config.batch_size
+        values = self.evaluation(step, state, self._about(step))
+        writer.scalars(step, {'images': images, 'seconds': round(self._seconds(), 3), **values})
+        self.report.say(f'{images} images: {self.evaluation.summary()}')
+
+    def _about(self, step: int) -> dict[str, Any]:
+        """Returns what is remembered with a checkpoint."""
+        return {
             'images': step * self.config.batch_size,
             'seconds': self._seconds(),
             'domains': list(self.dataset.domains),
             'data': self.dataset.name,
             'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
         }
-        self.checkpoints.save(step, state, about)
 
 
 def _make_sampler(config: Any, dataset: Any, experiment: Experiment) -> Callable[[GanState], np.ndarray]:
@@ -259,24 +278,6 @@ def _make_pipeline(config: Any, dataset: Any, experiment: Experiment, start_step
         latent_size=method.latent_size,
         start_step=start_step,
         sharding=sharding.batch_sharding(experiment.mesh),
-    )
-
-
-def _describe(config: Any, dataset: Any, experiment: Experiment, first: int, total: int) -> str:
-    parameters = {
-        name: sum(math.prod(x.shape) for x in jax.tree.leaves(params))
-        for name, params in experiment.abstract_state.params.items()
-    }
-    sizes = ', '.join(f'{name} {count / 1e6:.2f} M' for name, count in parameters.items())
-    images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
-    if dataset.faults.count:
-        images += f'; unreadable and replaced: {dataset.faults.count}'
-    start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
-    return (
-        f'{config.method.name} at {config.image_size} px on {jax.device_count()} {jax.default_backend()} device(s)\n'
-        f'data: {dataset.name}; training images: {images}\n'
-        f'parameters: {sizes}\n'
-        f'{start}; {total} steps of {config.batch_size} images in all'
     )
 
 

@@ -1,14 +1,13 @@
 """Evaluation through the command line on the real emoji, and what it compares."""
 
 import json
-import types
+import shutil
 
-import numpy as np
 import pytest
 
-from gan_transfer import evaluate
 from tests import command
 
+MORE = ('--config.data.domains=openmoji,openmoji_line', '--config.train_images=16')
 pytestmark = pytest.mark.xdist_group('cyclegan_run')
 
 
@@ -16,19 +15,17 @@ pytestmark = pytest.mark.xdist_group('cyclegan_run')
 def run(tmp_path_factory):
     """A CycleGAN of a few steps between line art and colour."""
     workdir = tmp_path_factory.mktemp('run')
-    more = (
-        '--config.data.domains=openmoji,openmoji_line',
-        '--config.train_images=16',
-        f'--workdir={workdir}',
-    )
-    command.launch(*command.TINY_CYCLEGAN, *more)
+    command.launch(*command.TINY_CYCLEGAN, *MORE, f'--workdir={workdir}')
     return workdir
 
 
 def test_writes_and_prints_every_direction(run):
-    out = command.launch('--mode=evaluate', f'--workdir={run}').stdout
+    protocols = ('--config.evaluation.protocols=paired_test', '--config.evaluation.resamples=5')
+    config = (*command.TINY_CYCLEGAN, *MORE, *protocols)
+    out = command.launch(*config, '--mode=evaluate', f'--workdir={run}').stdout
     results = json.loads((run / 'evaluation.json').read_text())
     assert results['checkpoint'] == {'step': 4, 'images': 16}
+    assert list(results['protocols']) == ['paired_test']
     protocol = results['protocols']['paired_test']
     there, back = protocol['directions']
     assert (there['source'], there['target']) == ('openmoji', 'openmoji_line')
@@ -41,45 +38,64 @@ def test_writes_and_prints_every_direction(run):
     assert protocol['target_images'] is None
     assert protocol['directions_closer_than_the_source']['of'] == 2
     assert 'openmoji -> openmoji_line' in out
-    assert out.splitlines()[-1] == str(run / 'evaluation.json')
+    assert out.splitlines()[-2:] == [str(run / 'gallery.html'), str(run / 'evaluation.json')]
+    page = (run / 'gallery.html').read_text()
+    assert page.count('data:image/png') == 2 * 40 * 3, 'source, output and truth of 40 images each way'
 
-    command.launch('--mode=evaluate', f'--workdir={run}')
+    command.launch(*config, '--mode=evaluate', f'--workdir={run}')
     assert json.loads((run / 'evaluation.json').read_text()) == results
+
+
+@pytest.mark.slow
+def test_training_evaluates_on_the_way_and_keeps_the_best(tmp_path):
+    """Interrupted and resumed or not, the same numbers; final and best are told apart."""
+    config = (
+        *command.TINY_CYCLEGAN,
+        '--config.data.domains=openmoji,openmoji_line',
+        '--config.evaluation.protocols=paired_test',
+        '--config.evaluation.resamples=5',
+        '--config.evaluate_every_images=8',
+        '--config.train_images=32',
+        f'--workdir={tmp_path}',
+    )
+    out = command.launch(*config).stdout
+    lines = evaluations(tmp_path)
+    assert [line['images'] for line in lines] == [8, 16, 24, 32]
+    values = [line['evaluation/paired_test/lpips_alexnet'] for line in lines]
+    best = lines[values.index(min(values))]['images']
+    assert f'final {values[-1]:.4g}; best {min(values):.4g}, after {best} images' in out
+
+    results = json.loads(evaluated(tmp_path, config))
+    assert results['checkpoint']['images'] == 32
+    assert results['best']['checkpoint']['images'] == best
+    found = results['best']['protocols']['paired_test']['mean']['lpips_alexnet']
+    assert found == pytest.approx(min(values), rel=1e-5)
+
+    # The newest checkpoint is lost: the run goes on from the one before, and comes to the same numbers.
+    shutil.rmtree(tmp_path / 'checkpoints' / '8')
+    command.launch(*config)
+    assert evaluations(tmp_path) == lines
+
+
+def evaluations(workdir):
+    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    return [
+        {key: value for key, value in line.items() if key != 'seconds'}
+        for line in lines
+        if any(key.startswith('evaluation/') for key in line)
+    ]
+
+
+def evaluated(workdir, config):
+    out = command.launch(*config, '--mode=evaluate').stdout
+    assert 'final checkpoint' in out
+    assert 'best checkpoint by these test images' in out
+    return (workdir / 'evaluation.json').read_text()
 
 
 def test_another_config_than_the_runs_is_refused(run):
     line = command.error_line(*command.TINY_CYCLEGAN, '--mode=evaluate', f'--workdir={run}')
     assert 'train_images: 16 -> 200000' in line
-
-
-class Images:
-    def __init__(self, first, length):
-        self.first, self.length = first, length
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        return types.SimpleNamespace(image=np.full((16, 16, 3), self.first + index, np.uint8))
-
-
-def test_a_target_image_is_a_training_image_and_never_the_truth():
-    dataset = types.SimpleNamespace(
-        train={'a': Images(0, 30), 'b': Images(50, 30)}, test={'a': Images(100, 5), 'b': Images(150, 5)}
-    )
-    method = types.SimpleNamespace(translate_fields=('source', 'target', 'target_domain'))
-    run = types.SimpleNamespace(domains=('a', 'b'), experiment=types.SimpleNamespace(method=method))
-    config = types.SimpleNamespace(image_size=16, evaluate_batch_size=3)
-    first, again = (list(evaluate._pairs(config, dataset, run, 0, 1)) for _ in range(2))
-
-    assert [pairs.count for pairs in first] == [3, 2]
-    for pairs, same in zip(first, again, strict=True):
-        assert set(pairs.batch) == {'source', 'target', 'target_domain'}
-        np.testing.assert_array_equal(pairs.truth, pairs.batch['source'] + 50)
-        targets = pairs.batch['target']
-        assert ((targets >= 50) & (targets < 80)).all()
-        np.testing.assert_array_equal(targets, same.batch['target'])
-        np.testing.assert_array_equal(pairs.batch['target_domain'], [1, 1, 1])
 
 
 @pytest.mark.slow

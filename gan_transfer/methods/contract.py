@@ -35,12 +35,15 @@ class Network(NamedTuple):
       module: the Linen module.
       inputs: abstract inputs of a batch of one, from which the parameters' shapes follow.
       averaged: whether a moving average of it translates images, where the config asks for averages.
+      pretrained: name of the weights of `importers/feature_weights.py` that it starts from; such a network stands in no
+        phase and so keeps them.
     """
 
     side: str
     module: nn.Module
     inputs: tuple[jax.ShapeDtypeStruct, ...]
     averaged: bool = False
+    pretrained: str = ''
 
 
 class PhaseInput(NamedTuple):

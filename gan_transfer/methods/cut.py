@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gan_transfer import losses, random
+from gan_transfer.methods import feature_game
 from gan_transfer.methods.contract import (
     Forward,
     Images,
@@ -50,8 +51,11 @@ class Cut(Method):
       temperature: of PatchNCE.
       projection_width: units of the patch projection.
       antialias: blur where generator and discriminator resample.
+      residual: the generator adds to the image, see `networks/resnet.py`; not in the paper.
       generator_width, generator_blocks, discriminator_width, discriminator_depth: as CycleGAN's.
       initial_gain: gain of the initial weights (Xavier).
+      feature_network, feature_weight: a second game on the features of 'vgg16' or 'alexnet', and the weight of its
+        adversarial term; none by default, as in the paper; see `feature_game.py`.
     """
 
     nce_weight: float = 1.0
@@ -62,11 +66,14 @@ class Cut(Method):
     temperature: float = 0.07
     projection_width: int = 256
     antialias: bool = True
+    residual: bool = False
     generator_width: int = 64
     generator_blocks: int = 9
     discriminator_width: int = 64
     discriminator_depth: int = 3
     initial_gain: float = 0.02
+    feature_network: str = ''
+    feature_weight: float = 1.0
 
     positive: ClassVar[tuple[str, ...]] = (
         'regularize_every',
@@ -85,6 +92,7 @@ class Cut(Method):
     size_multiple: ClassVar[int] = 4
 
     def check(self, image_size: int, domains: int) -> None:
+        feature_game.check(self.feature_network)
         if domains != 2:
             raise ValueError(f'cut translates from one domain to another; data.domains names {domains}')
         smallest = 2**self.discriminator_depth * 3
@@ -111,6 +119,7 @@ class Cut(Method):
             width=self.generator_width,
             blocks=self.generator_blocks,
             antialias=self.antialias,
+            residual=self.residual,
             rematerialize=settings.rematerialize,
             **shared,
         )
@@ -129,15 +138,20 @@ class Cut(Method):
             'generator': Network('generator', generator, (image,), averaged=True),
             'patch_projection': Network('generator', projection, patches),
             'discriminator': Network('discriminator', discriminator, (image,)),
+            **feature_game.networks(self.feature_network, settings, self._feature_discriminators),
         }
+
+    @property
+    def _feature_discriminators(self) -> tuple[str, ...]:
+        return ('feature_discriminator',) if self.feature_network else ()
 
     def forwards(self) -> tuple[Forward, ...]:
         return (Forward('translated', ('generator',), self._translated),)
 
     def phases(self) -> tuple[Phase, ...]:
-        forwards = ('translated',)
+        forwards, discriminators = ('translated',), ('discriminator', *self._feature_discriminators)
         return (
-            Phase('discriminator', 'discriminator', ('discriminator',), self.discriminator_loss, forwards),
+            Phase('discriminator', 'discriminator', discriminators, self.discriminator_loss, forwards),
             Phase('generator', 'generator', ('generator', 'patch_projection'), self.generator_loss, forwards),
         )
 
@@ -161,7 +175,13 @@ class Cut(Method):
         """The discriminator on targets and translations, its adversarial terms halved."""
         real, network = given.batch['target'], given.networks['discriminator']
         fake = given.forwards['translated']['images'][: len(real)]
-        return PhaseOutput(*self.discriminator_terms(given, lambda x: network(x)[0], real, fake, weight=0.5))
+        loss, terms = self.discriminator_terms(given, lambda x: network(x)[0], real, fake, weight=0.5)
+        for name in self._feature_discriminators:
+            more, added = feature_game.discriminator_terms(
+                self.feature_network, self.adversarial, given.networks, name, real, fake
+            )
+            loss, terms = loss + 0.5 * more, {**terms, **added}
+        return PhaseOutput(loss, terms)
 
     def generator_loss(self, given: PhaseInput) -> PhaseOutput:
         """Equation 5: the adversarial term and PatchNCE, the latter on source and target images."""
@@ -175,7 +195,12 @@ class Cut(Method):
         if self.identity:
             terms['nce_identity'] = per_image[count:].mean()
             contrast = 0.5 * (terms['nce'] + terms['nce_identity'])
-        return PhaseOutput(adversarial + self.nce_weight * contrast, terms)
+        loss = adversarial + self.nce_weight * contrast
+        for name in self._feature_discriminators:
+            logits = feature_game.score(self.feature_network, given.networks, name, images[:count])
+            terms['feature_adversarial'] = losses.generator_adversarial(self.adversarial, logits)
+            loss += self.feature_weight * terms['feature_adversarial']
+        return PhaseOutput(loss, terms)
 
     def _patch_nce(self, given: PhaseInput, images: Images, translated: dict[str, Any]) -> Float[Array, 'b']:
         """Returns each image's PatchNCE between what came out of the generator and what went in."""

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from gan_transfer import image_pool, losses, random
+from gan_transfer.methods import feature_game
 from gan_transfer.methods.contract import (
     Forward,
     Images,
@@ -43,7 +44,11 @@ class CycleGan(Method):
       pool_size: generated images kept for the discriminators; 0 keeps none.
       generator_width, generator_blocks: channels at full size; residual blocks (9 at 256 px, 6 at 128).
       discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2.
+      antialias: blur where generators and discriminators resample, as CUT does; not in the paper.
+      residual: generators add to the image, see `networks/resnet.py`; not in the paper.
       initial_deviation: standard deviation of the initial weights.
+      feature_network, feature_weight: a second game in each domain on the features of 'vgg16' or 'alexnet', and the
+        weight of its adversarial term; none by default, as in the paper; see `feature_game.py`.
     """
 
     cycle_weight: float = 10.0
@@ -53,7 +58,11 @@ class CycleGan(Method):
     generator_blocks: int = 9
     discriminator_width: int = 64
     discriminator_depth: int = 3
+    antialias: bool = False
+    residual: bool = False
     initial_deviation: float = 0.02
+    feature_network: str = ''
+    feature_weight: float = 1.0
 
     positive: ClassVar[tuple[str, ...]] = (
         'regularize_every',
@@ -68,6 +77,7 @@ class CycleGan(Method):
     size_multiple: ClassVar[int] = 4
 
     def check(self, image_size: int, domains: int) -> None:
+        feature_game.check(self.feature_network)
         if domains != 2:
             raise ValueError(f'cyclegan translates between 2 domains; data.domains names {domains}')
         smallest = 2**self.discriminator_depth * 3
@@ -83,6 +93,8 @@ class CycleGan(Method):
         generator = ResNetGenerator(
             width=self.generator_width,
             blocks=self.generator_blocks,
+            antialias=self.antialias,
+            residual=self.residual,
             initializer=initializer,
             dtype=settings.dtype,
             rematerialize=settings.rematerialize,
@@ -90,6 +102,7 @@ class CycleGan(Method):
         discriminator = PatchDiscriminator(
             width=self.discriminator_width,
             depth=self.discriminator_depth,
+            antialias=self.antialias,
             initializer=initializer,
             dtype=settings.dtype,
         )
@@ -98,7 +111,12 @@ class CycleGan(Method):
             'generator_b_to_a': Network('generator', generator, (image,), averaged=True),
             'discriminator_a': Network('discriminator', discriminator, (image,)),
             'discriminator_b': Network('discriminator', discriminator, (image,)),
+            **feature_game.networks(self.feature_network, settings, self._feature_discriminators),
         }
+
+    @property
+    def _feature_discriminators(self) -> tuple[str, ...]:
+        return tuple(f'feature_discriminator_{domain}' for domain in 'ab') if self.feature_network else ()
 
     def memory(self, batch_size: int, image_size: int) -> dict[str, Any]:
         if not self.pool_size:
@@ -112,7 +130,7 @@ class CycleGan(Method):
     def phases(self) -> tuple[Phase, ...]:
         generators, discriminators = (
             ('generator_a_to_b', 'generator_b_to_a'),
-            ('discriminator_a', 'discriminator_b'),
+            ('discriminator_a', 'discriminator_b', *self._feature_discriminators),
         )
         return (
             Phase('generator', 'generator', generators, self.generator_loss, ('translated',)),
@@ -138,6 +156,11 @@ class CycleGan(Method):
                 'cycle': losses.l1(back(translated[there])[0], real[here]),
             }
             loss += terms['adversarial'] + self.cycle_weight * terms['cycle']
+            if self.feature_network:
+                name = f'feature_discriminator_{there}'
+                logits = feature_game.score(self.feature_network, given.networks, name, translated[there])
+                terms['feature_adversarial'] = losses.generator_adversarial(self.adversarial, logits)
+                loss += self.feature_weight * terms['feature_adversarial']
             if self.identity_weight:
                 terms['identity'] = losses.l1(forward(real[there])[0], real[there])
                 loss += self.identity_weight * terms['identity']
@@ -157,6 +180,16 @@ class CycleGan(Method):
             total, terms = self.discriminator_terms(
                 given, lambda x, n=network: n(x)[0], real[domain], fake, weight=0.5
             )
+            if self.feature_network:
+                more, added = feature_game.discriminator_terms(
+                    self.feature_network,
+                    self.adversarial,
+                    given.networks,
+                    f'feature_discriminator_{domain}',
+                    real[domain],
+                    fake,
+                )
+                total, terms = total + 0.5 * more, {**terms, **added}
             loss += total
             scalars |= {f'{name}_{domain}': value for name, value in terms.items()}
         return PhaseOutput(loss, scalars, memory)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 Features = Float[np.ndarray, 'n d']
+Others = Float[np.ndarray, 'm d']  # as many numbers an image, from as many images as there are
 
 
 class Moments(NamedTuple):
@@ -59,3 +60,21 @@ def distance(a: Moments, b: Moments) -> float:
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     shared = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()
     return float(np.square(a.mean - b.mean).sum() + np.trace(first) + np.trace(second) - 2 * shared)
+
+
+def of_features(a: Features, b: Others) -> float:
+    """Returns the distance of two sets of features that are at hand; the same as by their moments.
+
+    With fewer images than dimensions (A B)^(1/2) is found among the images instead: its trace is the sum of the
+    singular values of X Y^T / sqrt((n - 1)(m - 1)), X and Y being the centred features.
+
+    Raises:
+      ValueError: as `distance`.
+    """
+    if min(len(a), len(b)) < 2 or max(len(a), len(b)) > a.shape[1]:
+        return distance(moments(a), moments(b))
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    gap = np.square(a.mean(0) - b.mean(0)).sum()
+    x, y = ((side - side.mean(0)) / np.sqrt(len(side) - 1) for side in (a, b))
+    shared = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    return float(gap + np.square(x).sum() + np.square(y).sum() - 2 * shared)

@@ -1,10 +1,7 @@
-"""Measures between an image and its true counterpart: mean absolute error, SSIM, PSNR, LPIPS; one value per image.
+"""Measures between an image and its true counterpart: mean absolute error, SSIM, PSNR; one value per image.
 
 Images are float32 [b, h, w, c] in [0, 1].
 """
-
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +14,6 @@ Values = Float[Array, 'b']
 SSIM_SIGMA = 1.5  # px
 SSIM_RADIUS = 5  # px: 3.5 sigma, as scikit-image truncates
 SMALLEST_MSE = 1e-10  # PSNR ends at 100 dB, so that equal images leave a mean finite
-HIGHER_IS_BETTER = {'absolute_error': False, 'ssim': True, 'psnr': True, 'lpips_alexnet': False}
 
 
 def absolute_error(a: Images, b: Images) -> Values:
@@ -63,57 +59,3 @@ def ssim(a: Images, b: Images) -> Values:
     luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return (luminance * structure).mean((1, 2, 3))
-
-
-class Pairs(NamedTuple):
-    """A batch to measure: what `translate` takes, with `source`, and the truth; the first `count` rows count."""
-
-    batch: dict[str, np.ndarray]
-    truth: np.ndarray
-    count: int
-
-
-class Comparison(NamedTuple):
-    """Means over `count` pairs, by measure: of the translations, and of the untouched sources."""
-
-    count: int
-    translated: dict[str, float]
-    source: dict[str, float]
-
-
-def compare(
-    translate: Callable[[dict[str, np.ndarray]], np.ndarray],
-    pairs: Iterable[Pairs],
-    lpips_alexnet: Callable[[np.ndarray, np.ndarray], Values],
-) -> Comparison:
-    """Translates all pairs and measures them against the truth, beside the sources as they are.
-
-    Args:
-      translate: a batch to uint8 images [b, h, w, 3].
-      pairs: batches of one size, images uint8.
-      lpips_alexnet: the LPIPS distance of uint8 images.
-
-    Raises:
-      ValueError: when there are none.
-    """
-    measure = jax.jit(_measure)
-    parts: dict[str, list] = {'translated': [], 'source': []}
-    for batch, truth, count in pairs:
-        for name, images in (('translated', translate(batch)), ('source', batch['source'])):
-            values = jax.device_get({**measure(images, truth), 'lpips_alexnet': lpips_alexnet(images, truth)})
-            parts[name].append({key: value[:count].astype(np.float64) for key, value in values.items()})
-    if not parts['source']:
-        raise ValueError('there are no pairs to compare')
-    means = {
-        name: {
-            key: float(np.concatenate([value[key] for value in values]).mean()) for key in HIGHER_IS_BETTER
-        }
-        for name, values in parts.items()
-    }
-    count = sum(len(value['ssim']) for value in parts['source'])
-    return Comparison(count, means['translated'], means['source'])
-
-
-def _measure(images: Array, truth: Array) -> dict[str, Values]:
-    a, b = images.astype(jnp.float32) / 255, truth.astype(jnp.float32) / 255
-    return {'absolute_error': absolute_error(a, b), 'ssim': ssim(a, b), 'psnr': psnr(a, b)}

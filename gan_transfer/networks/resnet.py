@@ -36,13 +36,15 @@ class ResNetGenerator(nn.Module):
     """Encoder, residual blocks at a quarter of the size, decoder, tanh. Height and width: multiples of 4.
 
     Instance norm has neither learnt scale nor running statistics, as in the original. `antialias` resamples by blurring
-    in place of strides (CUT). The features by name: `padded` (the image with its mirrored border), `down_i` (the
+    in place of strides (CUT). `residual` adds the image to the output, in place of tanh: training starts near the
+    identity; not in the papers. The features by name: `padded` (the image with its mirrored border), `down_i` (the
     convolution's output), `down_i_activated` (normalized and rectified), `block_i`.
     """
 
     width: int = 64
     blocks: int = 9
     antialias: bool = False
+    residual: bool = False
     initializer: layers.Initializer = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
     rematerialize: bool = False
@@ -73,4 +75,5 @@ class ResNetGenerator(nn.Module):
                 x = TransposedConvolution(width, **shared, name=f'up_{i}')(x)
             x = nn.relu(normalize_instances(x))
         x = Convolution(3, 7, **shared, name='output')(reflection_pad(x, 3))
-        return jnp.tanh(x.astype(jnp.float32)), features
+        x = x.astype(jnp.float32)
+        return images + x if self.residual else jnp.tanh(x), features

@@ -28,30 +28,3 @@ def test_too_small_images_are_refused():
     a = jnp.zeros((1, 10, 32, 3))
     with pytest.raises(ValueError, match='11 px'):
         paired.ssim(a, a)
-
-
-@pytest.mark.parametrize('length', [1, 3, 5, 8])
-def test_means_do_not_depend_on_the_batch(length):
-    """Rows that only fill the last batch count for nothing."""
-    generator = np.random.default_rng(0)
-    source, truth = generator.integers(0, 256, (2, 5, 16, 16, 3), np.uint8)
-
-    def pairs():
-        for start in range(0, 5, length):
-            rows = [min(i, 4) for i in range(start, start + length)]
-            yield paired.Pairs({'source': source[rows]}, truth[rows], min(length, 5 - start))
-
-    result = paired.compare(
-        lambda batch: 255 - batch['source'], pairs(), lambda a, b: np.float32((a != b).any((1, 2, 3)))
-    )
-    assert result.count == 5
-    expected = np.abs(source / 255 - truth / 255).mean()
-    assert result.source['absolute_error'] == pytest.approx(expected, rel=1e-5)
-    assert result.translated['lpips_alexnet'] == 1
-    expected = np.abs(1 - source / 255 - truth / 255).mean()
-    assert result.translated['absolute_error'] == pytest.approx(expected, rel=1e-5)
-
-
-def test_nothing_to_compare():
-    with pytest.raises(ValueError, match='no pairs'):
-        paired.compare(lambda batch: batch['source'], [], lambda a, b: np.zeros(len(a)))

@@ -1,0 +1,269 @@
+"""Runs protocols over all directions of a method: built once, it evaluates any number of checkpoints.
+
+Every image counts once, whatever the batch size and the number of devices: rows that fill up a batch are dropped
+before anything is summed, and sums are taken in float64 on the host.
+"""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gan_transfer.evaluation import measures, outputs, protocols, sets
+from gan_transfer.evaluation.features import SetFeatures, make_features
+from gan_transfer.evaluation.outputs import Translate, Translated
+from gan_transfer.evaluation.protocols import RETRIEVAL, Protocol, features_name
+from gan_transfer.metrics import intervals, semantics
+
+VERSIONS = ('jax', 'flax', 'numpy', 'pillow')
+Results = dict[str, Any]  # as in `evaluation.json`
+Watch = Callable[[str, int, int, Translated, measures.Values], None]  # sees every batch of a protocol
+ALIGNED = (
+    'aligned: the truth is the same drawing, so every measure counts pixels that should agree; concept: the truth is '
+    'the same concept drawn by another hand, so pixels agree only as far as the drawings do, and the untouched source '
+    'is the yardstick.'
+)
+
+
+class Evaluator:
+    """The protocols of a config on an open data set."""
+
+    def __init__(self, config: Any, dataset: Any, method: Any, directions: Sequence[tuple[int, int]]):
+        """Chooses the protocols and checks that they can be run; loads what they need.
+
+        Raises:
+          ValueError: for a protocol that cannot be run on this data or with this method, a missing file of weights,
+            another number of test images than is prescribed.
+        """
+        self._config, self._dataset, self._method = config, dataset, method
+        self._directions = tuple(directions)
+        takes_target = 'target' in method.translate_fields
+        self.protocols = protocols.choose(
+            config.evaluation.protocols,
+            sets=all(
+                min(len(dataset.test[name]), len(dataset.train[name])) >= protocols.SMALLEST_SET
+                for name in dataset.domains
+            ),
+            paired=dataset.paired_test,
+            reference=dataset.truth is not None and takes_target,
+        )
+        for name, protocol in self.protocols.items():
+            self._check(name, protocol)
+        self._features: dict[tuple[str, str], SetFeatures] = {}
+        self._real: dict[tuple[str, str, str, str], np.ndarray] = {}
+        self._measures = {name: self._make_measures(p) for name, p in self.protocols.items()}
+        self._factors = _recognizer() if 'reference_truth' in self.protocols else None
+        for protocol in self.protocols.values():
+            if protocol.features:
+                self._set_features(protocol)
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The protocol and the measure, lower is better, that a checkpoint is judged by."""
+        name = next(iter(self.protocols))
+        return name, self.protocols[name].headline
+
+    def _check(self, name: str, protocol: Protocol) -> None:
+        takes_target = 'target' in self._method.translate_fields
+        if protocol.outputs > 1 and not takes_target:
+            raise ValueError(f'the protocol {name} wants several outputs of a source; the method has one')
+        if protocol.styles == 'latent' and not self._method.latent_size:
+            raise ValueError(f'the protocol {name} wants latent codes; the run was trained without them')
+        names = self._dataset.domains
+        wanted = self._config.evaluation.counts
+        if wanted and len(wanted) != len(names):
+            raise ValueError(
+                f'evaluation.counts is {tuple(wanted)}; the data has {len(names)} domains: {", ".join(names)}'
+            )
+        for domain, count in zip(names, wanted, strict=False):
+            found = len(self._dataset.test[domain])
+            if found != count:
+                raise ValueError(
+                    f'evaluation.counts asks for {count} test images of {domain}; there are {found}'
+                )
+        for source, target in self._directions:
+            found = tuple(len(self._dataset.test[names[i]]) for i in (source, target))
+            if protocol.counts and found != protocol.counts:
+                raise ValueError(
+                    f'the protocol {name} is for {protocol.counts} test images of source and target; {names[source]} '
+                    f'and {names[target]} have {found}'
+                )
+            if not all(found):
+                raise ValueError(
+                    f'{self._dataset.name} has no test images of {names[source]} or {names[target]}'
+                )
+
+    def _make_measures(self, protocol: Protocol) -> tuple[measures.Compute, measures.Compute]:
+        """Returns what measures translations, and what measures untouched sources in their place."""
+        has_target = 'target' in self._method.translate_fields and protocol.styles != 'latent'
+        names = [name for name in protocol.measures if has_target or not measures.measure(name).needs_target]
+        of_source = [name for name in names if measures.measure(name).of_source]
+        return measures.make(names), measures.make(of_source)
+
+    def _set_features(self, protocol: Protocol) -> SetFeatures:
+        key = protocol.features, protocol.resize
+        if key not in self._features:
+            self._features[key] = make_features(self._config.evaluation, *key)
+        return self._features[key]
+
+    def __call__(self, translate: Translate, watch: Watch | None = None) -> Results:
+        """Evaluates what `translate` does: protocol -> about, directions and means.
+
+        Args:
+          translate: a batch to uint8 images, deterministic.
+          watch: is shown every batch with the values of its images.
+        """
+        return {
+            name: self._run(name, protocol, translate, watch) for name, protocol in self.protocols.items()
+        }
+
+    def _run(self, name: str, protocol: Protocol, translate: Translate, watch: Watch | None) -> Results:
+        rows = [
+            self._direction(name, protocol, source, target, translate, watch)
+            for source, target in self._directions
+        ]
+        named = [key for key in rows[0]['translated'] if all(key in row['translated'] for row in rows)]
+        compared = [key for key in named if key in rows[0]['untouched_source']]
+        result = {
+            'about': protocol.about,
+            'target_images': self._about_styles(protocol),
+            'seed': outputs.SEED,
+            'directions': rows,
+            'mean': {key: float(np.mean([row['translated'][key] for row in rows])) for key in named},
+            'directions_closer_than_the_source': {'of': len(rows)}
+            | {
+                key: sum(
+                    measures.closer(key, row['translated'][key], row['untouched_source'][key]) for row in rows
+                )
+                for key in compared
+            },
+        }
+        if protocol.features:
+            result['features'] = self._set_features(protocol).about
+        if protocol.truth == 'paired':
+            result['meaning'] = ALIGNED
+        return result
+
+    def _about_styles(self, protocol: Protocol) -> str | None:
+        if 'target' not in self._method.translate_fields:
+            return None
+        if protocol.styles == 'latent':
+            return 'random latent codes'
+        return {
+            'train': 'random training images of the target domain',
+            'test': 'random test images of the target domain',
+        }[protocol.styles]
+
+    def _direction(
+        self,
+        name: str,
+        protocol: Protocol,
+        source: int,
+        target: int,
+        translate: Translate,
+        watch: Watch | None,
+    ) -> Results:
+        names = self._dataset.domains[source], self._dataset.domains[target]
+        (compute, compute_of_source), features = self._measures[name], None
+        if protocol.features:
+            features = self._set_features(protocol).function
+        parts: dict[str, list[measures.Values]] = {'translated': [], 'untouched_source': []}
+        found: list[np.ndarray] = []
+        for batch in outputs.translate_all(
+            self._config, self._dataset, self._method, protocol, source, target, translate
+        ):
+            values = compute(batch, batch.outputs)
+            untouched = compute_of_source(batch, [batch.sources] * len(batch.outputs))
+            if protocol.truth == 'reference' and self._factors:
+                values |= self._read_factors(batch, batch.outputs, names)
+                untouched |= self._read_factors(batch, [batch.sources], names)
+            parts['translated'].append(values)
+            parts['untouched_source'].append(untouched)
+            if features:
+                found += [features(images)[: batch.count] for images in batch.outputs]
+            if watch:
+                watch(name, source, target, batch, values)
+        row: Results = {'source': names[0], 'target': names[1], 'count': len(self._dataset.test[names[0]])}
+        if protocol.truth == 'paired':
+            row['truth'] = 'aligned' if frozenset(names) in self._dataset.aligned else 'concept'
+        row |= {'translated': {}, 'untouched_source': {}, 'intervals': {}}
+        if protocol.features:
+            self._compare_sets(row, protocol, np.concatenate(found), names)
+        for side, values in parts.items():
+            self._add_means(row, side, values)
+        return row
+
+    def _add_means(self, row: Results, side: str, parts: list[measures.Values]) -> None:
+        quirk = self._config.evaluation.lpips_batch_mean
+        ends = row['intervals'].setdefault(side, {})
+        for key in parts[0]:
+            values = np.concatenate([part[key] for part in parts]).astype(np.float64)
+            by_batch = quirk and key == 'diversity'
+            row[side][key] = float(
+                np.mean([part[key].mean() for part in parts]) if by_batch else values.mean()
+            )
+            ends[key] = tuple(intervals.of_mean(values, 10 * self._config.evaluation.resamples))
+
+    def _compare_sets(
+        self, row: Results, protocol: Protocol, found: np.ndarray, names: tuple[str, str]
+    ) -> None:
+        """Translated images, the floor (real against other real images) and the ceiling (untouched sources)."""
+        name, resamples = features_name(protocol), self._config.evaluation.resamples
+        reals = self._real_features(protocol, names[1], protocol.reals)
+        others = self._real_features(protocol, names[1], 'train' if protocol.reals == 'test' else 'test')
+        sources = self._real_features(protocol, names[0], 'test')
+        row['images'] = {
+            'generated': len(found),
+            'real': len(reals),
+            'floor': len(others),
+            'real_keys_sha256': _digest(self._images(names[1], protocol.reals).keys),
+        }
+        sides = {'translated': found, 'floor': others, 'untouched_source': sources}
+        for side, generated in sides.items():
+            compared = sets.compare(reals, generated, name, resamples)
+            row.setdefault(side, {}).update(compared.values)
+            row['intervals'].setdefault(side, {}).update(compared.intervals)
+        if self._dataset.paired_test and protocol.outputs == 1 and protocol.features == 'vgg16':
+            for side, generated in (('translated', found), ('untouched_source', sources)):
+                ranks = semantics.retrieval_ranks(generated, reals)
+                for key, nearest in RETRIEVAL.items():
+                    hits = (ranks < nearest).astype(np.float64)
+                    row[side][key] = float(hits.mean())
+                    row['intervals'][side][key] = tuple(intervals.of_mean(hits, 10 * resamples))
+
+    def _images(self, domain: str, split: str) -> Any:
+        return (self._dataset.test if split == 'test' else self._dataset.train)[domain]
+
+    def _real_features(self, protocol: Protocol, domain: str, split: str) -> np.ndarray:
+        """Features of all images of a domain and split, computed once."""
+        key = protocol.features, protocol.resize, domain, split
+        if key not in self._real:
+            images, function = self._images(domain, split), self._set_features(protocol).function
+            length, size = self._config.evaluate_batch_size, self._config.image_size
+            self._real[key] = np.concatenate(
+                [
+                    function(outputs.load_images(images, indices, size))[:count]
+                    for count, indices in outputs.in_batches(len(images), length)
+                ]
+            )
+        return self._real[key]
+
+    def _read_factors(
+        self, batch: Translated, images: Sequence[np.ndarray], names: tuple[str, str]
+    ) -> measures.Values:
+        raise NotImplementedError
+
+
+def about_versions() -> dict[str, str]:
+    """Returns the versions of the packages that numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in VERSIONS}
+
+
+def _recognizer() -> Any:
+    return None
+
+
+def _digest(keys: Sequence[str]) -> str:
+    return hashlib.sha256('\n'.join(keys).encode()).hexdigest()

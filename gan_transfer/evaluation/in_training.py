@@ -1,0 +1,56 @@
+"""Evaluation in the middle of a training: scalars for the log, and the best checkpoint kept beside the newest."""
+
+import math
+from typing import Any
+
+from gan_transfer.checkpoint import BEST, Checkpoints
+from gan_transfer.evaluation.evaluator import Evaluator
+from gan_transfer.inference import Translator
+from gan_transfer.state import GanState
+
+VALUE = 'evaluation'  # in what is remembered with the best checkpoint
+
+
+class InTraining:
+    """Evaluates states by the averaged weights, with the same images, target images and keys every time.
+
+    What is compiled and the features of real images are kept, so that only the first evaluation compiles.
+    """
+
+    def __init__(self, config: Any, workdir: str, dataset: Any, experiment: Any):
+        """Raises ValueError where a protocol of the config cannot be run."""
+        method = experiment.method
+        self._evaluator = Evaluator(config, dataset, method, method.directions(len(dataset.domains)))
+        self._translator = Translator(experiment, config.evaluate_batch_size)
+        self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
+        self._batch_size = config.batch_size
+        step = self._checkpoints.latest()
+        self._best = self._checkpoints.about(step)[VALUE] if step else math.inf
+        self._best_step, self._last = step, math.nan
+
+    def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:
+        """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet."""
+        results = self._evaluator(lambda batch: self._translator(state.translate_params, batch))
+        protocol, measure = self._evaluator.headline
+        self._last = results[protocol]['mean'][measure]
+        if self._last < self._best:
+            self._best, self._best_step = self._last, step
+            self._checkpoints.save(step, state, {**about, VALUE: self._last})
+        return {
+            f'evaluation/{name}/{key}': value
+            for name, result in results.items()
+            for key, value in result['mean'].items()
+        }
+
+    def summary(self) -> str:
+        """Returns a line about the last and the best evaluation."""
+        protocol, measure = self._evaluator.headline
+        return (
+            f'{protocol}, {measure}: final {self._last:.4g}; best {self._best:.4g}, after '
+            f'{(self._best_step or 0) * self._batch_size} images, chosen by these very test images'
+        )
+
+    def close(self) -> None:
+        """Waits until the best checkpoint is on disk."""
+        self._checkpoints.wait()
+        self._checkpoints.close()

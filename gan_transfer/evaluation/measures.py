@@ -1,0 +1,179 @@
+"""The measures of translated images: what each means to a reader, and what computes it, image by image."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from gan_transfer import feature_networks
+from gan_transfer.evaluation.outputs import Translated
+from gan_transfer.metrics import paired, structure, style
+
+Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
+Images = UInt8[Array, 'b h w 3']
+Maps = list[Float[Array, 'b _ _ _']]
+
+# A batch and images in the place of its outputs -> values.
+Compute = Callable[[Translated, Sequence[np.ndarray]], Values]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """How a measure is to be read.
+
+    Attributes:
+      title: of its column.
+      higher_is_better: None where neither is.
+      of_source: whether the untouched source, taken for a translation, has a telling value.
+      needs_target: whether it compares with the target image.
+    """
+
+    title: str
+    higher_is_better: bool | None
+    of_source: bool = False
+    needs_target: bool = False
+
+
+MEASURES = {
+    'absolute_error': Measure('abs. error', False, of_source=True),
+    'ssim': Measure('SSIM', True, of_source=True),
+    'psnr': Measure('PSNR, dB', True, of_source=True),
+    'lpips_alexnet': Measure('LPIPS, alex', False, of_source=True),
+    'source_l2': Measure('L2 to source', None),
+    'source_psnr': Measure('PSNR to source, dB', None),
+    'source_ssim': Measure('SSIM to source', None),
+    'structure': Measure('structure', False),
+    'style_distance': Measure('style', False, of_source=True, needs_target=True),
+    'leakage': Measure('leakage', False, needs_target=True),
+    'class_kept': Measure('class kept', True),
+    'diversity': Measure('LPIPS diversity', True),
+    'retrieval_top1': Measure('retrieval', True, of_source=True),
+    'retrieval_top5': Measure('top 5', True, of_source=True),
+    'content_kept': Measure('content kept', True, of_source=True),
+    'style_taken': Measure('style taken', True, of_source=True),
+    'precision': Measure('precision', True, of_source=True),
+    'recall': Measure('recall', True, of_source=True),
+    'density': Measure('density', True, of_source=True),
+    'coverage': Measure('coverage', True, of_source=True),
+}
+OF_TRUTH = ('absolute_error', 'ssim', 'psnr', 'lpips_alexnet')
+OF_SOURCE = ('source_l2', 'source_psnr', 'source_ssim')
+OF_DEEP_FEATURES = ('structure', 'style_distance', 'leakage')
+
+
+def measure(name: str) -> Measure:
+    """Returns how a measure is to be read, also a distance named after its features: kid_vgg16."""
+    kind, _, features = name.partition('_')
+    if kind in ('kid', 'fid'):
+        return Measure(f'{kind.upper()}, {features.replace("_", " ")}', False, of_source=True)
+    return MEASURES[name]
+
+
+def closer(name: str, value: float, other: float) -> bool:
+    """Whether `value` is better than `other`."""
+    return value > other if measure(name).higher_is_better else value < other
+
+
+def make(names: Sequence[str]) -> Compute:
+    """Returns what computes the measures that are wanted of images in the place of a batch's outputs.
+
+    What is compiled and loaded stays with it. With several outputs of a source its value is their mean.
+
+    Raises:
+      ValueError: where a package with weights is missing.
+    """
+    functions: list[Callable[[Translated, int, np.ndarray], Values]] = []
+    if set(names) & set(OF_TRUTH):
+        functions.append(_of_truth(feature_networks.lpips_distance('alexnet')))
+    if set(names) & set(OF_SOURCE):
+        functions.append(_of_source())
+    if set(names) & set(OF_DEEP_FEATURES):
+        functions.append(_of_deep_features())
+    if 'class_kept' in names:
+        functions.append(_class_kept(feature_networks.efficientnet_lite0()))
+    diversity = _diversity(feature_networks.lpips_distance('alexnet')) if 'diversity' in names else None
+
+    def compute(batch: Translated, images: Sequence[np.ndarray]) -> Values:
+        values: Values = {}
+        for function in functions:
+            parts = [function(batch, i, output) for i, output in enumerate(images)]
+            for name in set(parts[0]) & set(names):
+                values[name] = np.mean([np.asarray(part[name], np.float64) for part in parts], axis=0)
+        if diversity and len(images) > 1:
+            values['diversity'] = diversity(images)
+        return {name: values[name][: batch.count] for name in names if name in values}
+
+    return compute
+
+
+def _of_truth(lpips_alexnet: Callable) -> Callable[[Translated, int, np.ndarray], Values]:
+    compare = jax.jit(_pixels)
+
+    def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
+        truth = batch.truths[output]
+        return jax.device_get({**compare(images, truth), 'lpips_alexnet': lpips_alexnet(images, truth)})
+
+    return compute
+
+
+def _pixels(images: Images, truth: Images) -> dict[str, Float[Array, 'b']]:
+    a, b = images.astype(jnp.float32) / 255, truth.astype(jnp.float32) / 255
+    return {
+        'absolute_error': paired.absolute_error(a, b),
+        'ssim': paired.ssim(a, b),
+        'psnr': paired.psnr(a, b),
+        'l2': jnp.sqrt(jnp.square(a - b).sum((1, 2, 3))),
+    }
+
+
+def _of_source() -> Callable[[Translated, int, np.ndarray], Values]:
+    compare = jax.jit(_pixels)
+
+    def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
+        del output
+        values = jax.device_get(compare(images, batch.sources))
+        return {f'source_{name}': value for name, value in values.items()}
+
+    return compute
+
+
+def _of_deep_features() -> Callable[[Translated, int, np.ndarray], Values]:
+    layers = (*style.LAYERS['vgg16'], structure.LAYER['vgg16'])
+    maps = feature_networks.feature_maps('vgg16', layers)
+    compare = jax.jit(_content_and_style)
+
+    def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
+        target = maps(batch.targets[output]) if batch.targets else None
+        return jax.device_get(compare(maps(batch.sources), maps(images), target))
+
+    return compute
+
+
+def _content_and_style(source: Maps, output: Maps, target: Maps | None) -> dict[str, Float[Array, 'b']]:
+    """Compares the layers of style, and behind them the one of structure."""
+    values = {'structure': structure.distance(source[-1], output[-1])}
+    if target is not None:
+        values['style_distance'] = style.distance(output[:-1], target[:-1])
+        values['leakage'] = structure.leakage(source[-1], output[-1], target[-1])
+    return values
+
+
+def _class_kept(classify: Callable) -> Callable[[Translated, int, np.ndarray], Values]:
+    def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
+        del output
+        before, after = (np.asarray(classify(x).logits).argmax(-1) for x in (batch.sources, images))
+        return {'class_kept': before == after}
+
+    return compute
+
+
+def _diversity(lpips_alexnet: Callable) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+    def compute(images: Sequence[np.ndarray]) -> np.ndarray:
+        pairs = itertools.combinations(images, 2)
+        return np.mean([np.asarray(lpips_alexnet(a, b), np.float64) for a, b in pairs], axis=0)
+
+    return compute

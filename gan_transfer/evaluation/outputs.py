@@ -1,0 +1,107 @@
+"""The translated test images of one direction, batch by batch, with what they are compared with."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gan_transfer import data
+from gan_transfer.evaluation.protocols import Protocol
+
+SEED = 0  # chooses target images and latent codes
+
+Translate = Callable[[dict[str, np.ndarray]], np.ndarray]  # a batch to uint8 images [b, h, w, 3]
+
+
+class Translated(NamedTuple):
+    """A batch of test images, uint8 [b, h, w, 3]; the first `count` rows count, the others fill the batch.
+
+    Attributes:
+      indices: which test images they are.
+      sources: the test images.
+      outputs: their translations: one array for each output of a source.
+      targets: the target images of each output; None where there are none.
+      truths: the true images of each output; None where none is asked for.
+    """
+
+    count: int
+    indices: list[int]
+    sources: np.ndarray
+    outputs: list[np.ndarray]
+    targets: list[np.ndarray] | None
+    truths: list[np.ndarray] | None
+
+
+def load_images(images: Any, indices: list[int], image_size: int) -> np.ndarray:
+    """Returns images of a data set, resized: uint8 [n, image_size, image_size, 3].
+
+    Raises:
+      ValueError: naming an image that cannot be read: a protocol counts every image once.
+    """
+    found = []
+    for i in indices:
+        example = images[i]
+        if example.key != images.keys[i]:
+            raise ValueError(f'the image {images.keys[i]} cannot be read, and an evaluation takes all images')
+        found.append(data.resize(example.image, (image_size, image_size)))
+    return np.stack(found)
+
+
+def in_batches(total: int, length: int) -> Iterator[tuple[int, list[int]]]:
+    """Yields how many indices count, and the indices, the last repeated where a batch is not full."""
+    for start in range(0, total, length):
+        yield min(length, total - start), [min(i, total - 1) for i in range(start, start + length)]
+
+
+def translate_all(
+    config: Any,
+    dataset: Any,
+    method: Any,
+    protocol: Protocol,
+    source: int,
+    target: int,
+    translate: Translate,
+) -> Iterator[Translated]:
+    """Yields the test images of one domain translated to another, in batches of `config.evaluate_batch_size`.
+
+    By default a target image is a training image of the target domain, drawn by a fixed seed: the style is known from
+    it, and never the truth itself.
+    """
+    source_name, target_name = dataset.domains[source], dataset.domains[target]
+    sources, size = dataset.test[source_name], config.image_size
+    takes_target = 'target' in method.translate_fields
+    latent = takes_target and protocol.styles == 'latent'
+    styles = (dataset.test if protocol.styles == 'test' else dataset.train)[target_name]
+    rng = np.random.default_rng([SEED, source, target])
+    drawn = rng.integers(len(styles), size=(protocol.outputs, len(sources)))
+    codes = rng.normal(size=(protocol.outputs, len(sources), method.latent_size or 1)).astype(np.float32)
+    for count, indices in in_batches(len(sources), config.evaluate_batch_size):
+        fixed = {
+            'source': load_images(sources, indices, size),
+            'source_domain': np.full(len(indices), source, np.int32),
+            'target_domain': np.full(len(indices), target, np.int32),
+        }
+        fixed = {name: fixed[name] for name in method.translate_fields if name in fixed}
+        chosen = [[int(row[i]) for i in indices] for row in drawn]
+        if latent:
+            given, targets = [{'latent': row[indices]} for row in codes], None
+        elif takes_target:
+            targets = [load_images(styles, row, size) for row in chosen]
+            given = [{'target': images} for images in targets]
+        else:
+            given, targets = [{}] * protocol.outputs, None
+        truths = None
+        if protocol.truth == 'paired':
+            truths = [load_images(dataset.test[target_name], indices, size)] * protocol.outputs
+        elif protocol.truth == 'reference':
+            truths = [
+                np.stack(
+                    [
+                        dataset.truth(sources.keys[i], styles.keys[j], target_name)
+                        for i, j in zip(indices, row, strict=True)
+                    ]
+                )
+                for row in chosen
+            ]
+        outputs = [translate({**fixed, **style}) for style in given]
+        yield Translated(count, indices, fixed['source'], outputs, targets, truths)

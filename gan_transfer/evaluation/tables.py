@@ -1,0 +1,59 @@
+"""Results as tables on the terminal."""
+
+from typing import Any
+
+import rich.console
+import rich.table
+
+from gan_transfer.evaluation import measures
+from gan_transfer.evaluation.protocols import PROTOCOLS
+
+
+def print_results(results: dict[str, Any], label: str) -> None:
+    """Prints a table for each protocol.
+
+    Args:
+      results: protocol -> results, of an `Evaluator` or of two folders.
+      label: what was evaluated: 'final checkpoint, after 20000 images'.
+    """
+    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console.width = max(console.width, 150)
+    for name, result in results.items():
+        rows = result.get('directions', [result])
+        shown = [key for key in PROTOCOLS[name].shown if key in rows[0]['translated']]
+        table = rich.table.Table(title=f'{name}: {label}', title_justify='left')
+        table.add_column('direction', no_wrap=True)
+        for key in shown:
+            table.add_column(measures.measure(key).title, justify='right', no_wrap=True)
+        for row in rows:
+            direction = f'{row["source"]} -> {row["target"]}' if 'source' in row else 'generated, real'
+            table.add_row(direction, *(_cell(row, key) for key in shown))
+        console.print(table)
+        console.print(_legend(rows, shown, result))
+
+
+def _cell(row: dict[str, Any], key: str) -> str:
+    value, source = row['translated'][key], row.get('untouched_source', {}).get(key)
+    low, high = row['intervals']['translated'].get(key, (value, value))
+    text = f'{value:.3g} ±{(high - low) / 2:.2g}'
+    others = [other for other in (source, row.get('floor', {}).get(key)) if other is not None]
+    if others:
+        text += f' ({"; ".join(f"{other:.3g}" for other in others)})'
+    return text + (' *' if source is not None and measures.closer(key, value, source) else '  ')
+
+
+def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]) -> str:
+    """Says what stands in the cells, and in how many directions a translation is better than its source."""
+    with_floor = any(key in row.get('floor', {}) for row in rows for key in shown)
+    brackets = [
+        'the untouched source' if 'untouched_source' in rows[0] else '',
+        'the floor: real against other real images' if with_floor else '',
+    ]
+    text = f'±: half of a 95 % interval; in brackets {"; ".join(filter(None, brackets))}'
+    closer = result.get('directions_closer_than_the_source')
+    if closer:
+        counts = ', '.join(
+            f'{measures.measure(key).title.split(",")[0]} {closer[key]}' for key in shown if key in closer
+        )
+        text += f'\n* better than the untouched source; directions of {closer["of"]}: {counts}'
+    return text + (f'\n{result["meaning"]}' if 'meaning' in result else '')

@@ -1,0 +1,61 @@
+"""A second game, played on the features of a network trained on ImageNet: an option of the unpaired methods.
+
+A discriminator of pixels has to learn from the few images at hand what matters in a picture. One that sees the frozen
+features of VGG16 or AlexNet knows it from the start, and drives the generator to the target style in a fraction of the
+images (Sauer et al. 2021, "Projected GANs converge faster"; there in place of the discriminator of pixels).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_transfer import losses
+from gan_transfer.methods.contract import Images, Network, Networks, NetworkSettings, Scalars
+from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
+from gan_transfer.networks.imagenet import AlexNet, Vgg16
+
+# Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay.
+LAYERS = {'alexnet': ('relu_1', 'relu_2', 'relu_3'), 'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3')}
+MODULES: dict[str, type[nn.Module]] = {'alexnet': AlexNet, 'vgg16': Vgg16}
+FEATURES = 'features'  # the frozen network's name among a method's
+
+
+def check(name: str) -> None:
+    """Raises ValueError, with the choices, for another name than '' (no such game) and those of `LAYERS`."""
+    if name and name not in LAYERS:
+        raise ValueError(f'unknown feature_network {name!r}; choose one of {", ".join(LAYERS)}, or none')
+
+
+def networks(name: str, settings: NetworkSettings, discriminators: tuple[str, ...]) -> dict[str, Network]:
+    """Returns the frozen network and discriminators of its features; nothing for the name ''."""
+    if not name:
+        return {}
+    image = jax.ShapeDtypeStruct((1, settings.image_size, settings.image_size, 3), jnp.float32)
+    module = MODULES[name]()
+    (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+    inputs = tuple(jax.ShapeDtypeStruct(features[layer].shape, jnp.float32) for layer in LAYERS[name])
+    judge = FeatureDiscriminator(dtype=settings.dtype)
+    frozen = Network('discriminator', module, (image,), pretrained=name)
+    return {FEATURES: frozen} | {each: Network('discriminator', judge, inputs) for each in discriminators}
+
+
+def score(name: str, networks: Networks, discriminator: str, images: Images) -> Float[Array, 'b n']:
+    """Returns a discriminator's logits of images, by their features."""
+    features = networks[FEATURES](images)[1]
+    return networks[discriminator](*(features[layer] for layer in LAYERS[name]))[0]
+
+
+def discriminator_terms(
+    name: str, adversarial: str, networks: Networks, discriminator: str, real: Images, fake: Images
+) -> tuple[Float[Array, ''], Scalars]:
+    """Returns the adversarial loss of a discriminator of features, and its terms to log."""
+    logits = {kind: score(name, networks, discriminator, x) for kind, x in (('real', real), ('fake', fake))}
+    terms: dict[str, Any] = {
+        'feature_real': losses.discriminator_real(adversarial, logits['real']),
+        'feature_fake': losses.discriminator_fake(adversarial, logits['fake']),
+    }
+    signs = {f'feature_{kind}_sign': jnp.sign(x).mean() for kind, x in logits.items()}
+    return sum(terms.values()), {**terms, **signs}

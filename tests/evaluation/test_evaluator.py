@@ -1,0 +1,148 @@
+"""Protocols run on data whose truth is known: perfect translations, untouched sources, wrong numbers of images."""
+
+import numpy as np
+import pytest
+
+from gan_transfer.evaluation import Evaluator
+from gan_transfer.evaluation.outputs import translate_all
+from gan_transfer.evaluation.protocols import PROTOCOLS, Protocol, choose
+from tests.evaluation import made_data
+from tests.evaluation.made_data import keep, make_config, make_dataset, make_method, outline
+
+REFERENCE = make_method(('source', 'target', 'target_domain'), latent_size=3)
+
+
+@pytest.fixture(scope='module')
+def evaluator():
+    return Evaluator(make_config(), make_dataset(), make_method(), [(0, 1)])
+
+
+def test_a_perfect_translation_reaches_the_floor_and_an_untouched_source_is_the_ceiling(evaluator):
+    perfect, untouched = (evaluator(translate) for translate in (outline, keep))
+    assert list(perfect) == ['default', 'paired_test'], 'what the data allows'
+    (row,), (same,) = perfect['default']['directions'], untouched['default']['directions']
+    assert row['count'] == 13
+    assert row['images']['generated'] == row['images']['real'] == 13
+    assert row['images']['floor'] == 9
+    assert row['translated']['kid_vgg16'] <= row['floor']['kid_vgg16'] < row['untouched_source']['kid_vgg16']
+    assert row['translated']['fid_vgg16'] == pytest.approx(0, abs=1e-6)
+    assert row['translated']['retrieval_top1'] == row['translated']['coverage'] == 1
+    for name, value in same['untouched_source'].items():
+        assert same['translated'][name] == pytest.approx(value, rel=1e-5), name
+        assert row['untouched_source'][name] == value, 'the yardstick knows nothing of the translation'
+    assert same['translated']['structure'] == pytest.approx(0, abs=1e-6)
+    assert same['translated']['class_kept'] == 1
+    (row,) = perfect['paired_test']['directions']
+    assert row['translated']['absolute_error'] == row['translated']['lpips_alexnet'] == 0
+    assert row['translated']['ssim'] == pytest.approx(1)
+    assert row['untouched_source']['absolute_error'] > 0.01
+    assert perfect['paired_test']['directions_closer_than_the_source']['absolute_error'] == 1
+    assert untouched['paired_test']['directions_closer_than_the_source']['absolute_error'] == 0
+
+
+def test_intervals_hold_their_values(evaluator):
+    for result in evaluator(lambda batch: batch['source'] // 2).values():
+        (row,) = result['directions']
+        for side, ends in row['intervals'].items():
+            for name, (low, high) in ends.items():
+                assert low <= row[side][name] + 1e-9, (side, name)
+                assert row[side][name] <= high + 1e-9, (side, name)
+
+
+@pytest.mark.parametrize('length', [1, 5, 13, 32])
+def test_batches_change_nothing(evaluator, length):
+    """Neither on one device nor where several share a batch; rows that fill the last one count for nothing."""
+    config = make_config()
+    config.evaluate_batch_size = length
+    expected = evaluator(outline)
+    found = Evaluator(config, make_dataset(), make_method(), [(0, 1)])(outline)
+    for name in expected:
+        for key, value in expected[name]['mean'].items():
+            assert found[name]['mean'][key] == pytest.approx(value, rel=1e-4, abs=1e-5), (name, key)
+
+
+def batches(config, dataset, method, protocol):
+    seen = []
+
+    def translate(batch):
+        seen.append(batch)
+        return batch['source']
+
+    return list(translate_all(config, dataset, method, protocol, 0, 1, translate)), seen
+
+
+def test_target_images_are_training_images_and_the_same_every_time():
+    dataset, protocol = make_dataset(), PROTOCOLS['paired_test']
+    (found, seen), (_, again) = (batches(make_config(), dataset, REFERENCE, protocol) for _ in range(2))
+    assert [batch.count for batch in found] == [4, 4, 4, 1]
+    assert [i for batch in found for i in batch.indices[: batch.count]] == list(range(13))
+    training = {dataset.train['outlined'][i].image.tobytes() for i in range(9)}
+    for batch, same in zip(seen, again, strict=True):
+        assert set(batch) == {'source', 'target', 'target_domain'}
+        assert {image.tobytes() for image in batch['target']} <= training
+        np.testing.assert_array_equal(batch['target'], same['target'])
+    for batch in found:
+        for i, truth in zip(batch.indices, batch.truths[0], strict=True):
+            np.testing.assert_array_equal(truth, made_data.draw(str(i), True))
+
+
+def test_several_outputs_of_a_source_differ_in_target_image_or_latent_code():
+    config, dataset = make_config(), make_dataset()
+    for name, field in (('stargan_v2_reference', 'target'), ('stargan_v2_latent', 'latent')):
+        found, seen = batches(config, dataset, REFERENCE, PROTOCOLS[name])
+        assert all(len(batch.outputs) == 10 for batch in found)
+        assert len({batch[field][0].tobytes() for batch in seen[:10]}) > 3
+    assert 'target' not in seen[0]
+    assert seen[0]['latent'].shape == (4, 3)
+
+
+def test_the_truth_in_the_style_of_the_very_target_image():
+    def truth(source, target, domain):
+        assert domain == 'outlined'
+        return np.full((made_data.SIZE,) * 2 + (3,), int(source) + int(target) % 200, np.uint8)
+
+    found, seen = batches(make_config(), make_dataset(truth=truth), REFERENCE, PROTOCOLS['reference_truth'])
+    dataset = make_dataset()
+    keys = {
+        dataset.train['outlined'][i].image.tobytes(): int(dataset.train['outlined'].keys[i]) for i in range(9)
+    }
+    for batch, given in zip(found, seen, strict=True):
+        for i, image, true in zip(batch.indices, given['target'], batch.truths[0], strict=True):
+            assert true[0, 0, 0] == i + keys[image.tobytes()] % 200
+
+
+@pytest.mark.parametrize(
+    ('evaluation', 'method', 'message'),
+    [
+        ({'counts': (13, 12)}, make_method(), '12 test images of outlined; there are 13'),
+        ({'counts': (13,)}, make_method(), 'the data has 2 domains'),
+        ({'protocols': ('egsde',)}, make_method(), r'\(500, 500\) test images.*\(13, 13\)'),
+        ({'protocols': ('stargan_v2_reference',)}, make_method(), 'several outputs'),
+        (
+            {'protocols': ('stargan_v2_latent',)},
+            make_method(('source', 'target', 'target_domain')),
+            'trained without them',
+        ),
+        ({'protocols': ('reference_truth',)}, make_method(), 'needs pets'),
+        ({'protocols': ('best',)}, make_method(), "'best' in evaluation.protocols; choose from default"),
+        ({'protocols': ('cut_test_test',)}, make_method(), 'evaluation.inception=PATH'),
+        ({'protocols': ('cut_test_test',), 'inception': '/no/file.pth'}, make_method(), 'no/file.pth'),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(evaluation, method, message):
+    with pytest.raises(ValueError, match=message):
+        Evaluator(make_config(**evaluation), make_dataset(), method, [(0, 1)])
+
+
+def test_an_unreadable_image_is_no_image_of_a_protocol():
+    dataset = make_dataset()
+    dataset.test['plain'].set_unreadable({'5': 'broken'})
+    with pytest.raises(ValueError, match='image 5 cannot be read'):
+        batches(make_config(), dataset, make_method(), PROTOCOLS['paired_test'])
+
+
+@pytest.mark.parametrize('name', PROTOCOLS)
+def test_protocols_are_whole(name):
+    protocol: Protocol = PROTOCOLS[name]
+    assert protocol.headline in protocol.shown
+    assert choose([name], sets=True, paired=True, reference=True) == {name: protocol}

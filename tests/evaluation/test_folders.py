@@ -1,0 +1,62 @@
+"""Other people's outputs: two folders of images through the command line."""
+
+import json
+
+import pytest
+
+from tests import command
+from tests.evaluation.made_data import draw
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp('images')
+    for i in range(14):
+        command.write(root / 'real' / f'{i}.png', draw(str(i), True))
+    for i in range(12):
+        command.write(root / 'same' / 'inner' / f'{i}.png', draw(str(50 + i), True))
+        command.write(root / 'plain' / f'{i}.png', draw(str(50 + i), False))
+    command.write(root / 'mixed' / 'a.png', draw('0', True))
+    command.write(root / 'mixed' / 'b.png', draw('0', True)[:20])
+    return root
+
+
+@pytest.mark.slow
+def test_images_of_the_right_style_are_nearer(folders, tmp_path):
+    found = {}
+    for name in ('same', 'plain'):
+        out = command.launch(
+            '--mode=evaluate',
+            f'--workdir={tmp_path / name}',
+            f'--real={folders / "real"}',
+            f'--generated={folders / name}',
+        ).stdout
+        assert out.splitlines()[-1] == str(tmp_path / name / 'evaluation.json')
+        assert 'KID, vgg16' in out
+        result = json.loads((tmp_path / name / 'evaluation.json').read_text())['protocols']['default']
+        assert result['images'] == {'generated': 12, 'real': 14}
+        found[name] = result['translated']['kid_vgg16']
+    assert found['same'] < found['plain']
+    line = command.error_line(
+        '--mode=evaluate',
+        f'--workdir={tmp_path / "same"}',
+        f'--real={folders / "real"}',
+        f'--generated={folders / "same"}',
+    )
+    assert 'evaluation.json exists' in line
+
+
+@pytest.mark.parametrize(
+    ('real', 'generated', 'more', 'message'),
+    [
+        ('real', 'none', (), 'no such folder'),
+        ('real', 'mixed', (), '32x20 px, the images before it 32x32'),
+        ('real', '', (), '--real and --generated go together'),
+        ('real', 'same', ('--config.evaluation.counts=(12,13)',), '(12, 13) generated and real images'),
+        ('real', 'same', ('--config.evaluation.protocols=paired_test',), 'for folders; choose from default'),
+    ],
+)
+def test_mistakes(folders, tmp_path, real, generated, more, message):
+    arguments = [f'--real={folders / real}'] + ([f'--generated={folders / generated}'] if generated else [])
+    config = ('--config=configs/cyclegan.py:size=32', *more) if more else ()
+    assert message in command.error_line(*config, '--mode=evaluate', f'--workdir={tmp_path}', *arguments)

@@ -1,0 +1,53 @@
+"""Intervals cover what they should, about as often as they should, for means and for measures of two sets."""
+
+import numpy as np
+import pytest
+
+from gan_transfer.metrics import frechet, intervals, kernel
+
+TRIALS = 60
+
+
+def coverage(make, truth):
+    """The share of trials whose interval has the truth in it."""
+    return np.mean([low <= truth <= high for low, high in map(make, range(TRIALS))])
+
+
+def test_of_a_mean():
+    def make(trial):
+        return intervals.of_mean(np.random.default_rng(trial).exponential(2.0, size=80), resamples=200)
+
+    assert 0.85 <= coverage(make, 2.0) <= 1
+
+
+def test_of_a_kernel_distance():
+    def sample(trial, side):
+        return np.random.default_rng([trial, side]).normal(loc=0.5 * side, size=(60, 8))
+
+    truth = np.mean([kernel.distance(sample(t + 1000, 0), sample(t + 1000, 1)).value for t in range(200)])
+
+    def make(trial):
+        real, generated = sample(trial, 0), sample(trial, 1)
+
+        def measure(a, b):
+            return {'kid': kernel.distance(real[a], generated[b]).value}
+
+        whole = np.arange(60)
+        return intervals.of_statistics(measure, measure(whole, whole), (60, 60), resamples=40)['kid']
+
+    assert 0.8 <= coverage(make, truth) <= 1
+
+
+def test_the_same_seed_draws_the_same():
+    values = np.random.default_rng(0).random(30)
+    assert intervals.of_mean(values, 50, seed=1) == intervals.of_mean(values, 50, seed=1)
+    assert intervals.of_mean(values, 50, seed=1) != intervals.of_mean(values, 50, seed=2)
+
+
+@pytest.mark.parametrize('sizes', [(12, 9), (9, 12), (40, 30), (12, 30)])
+def test_frechet_distance_of_features_is_that_of_their_moments(sizes):
+    """Also with fewer images than dimensions, where rounding leaves the moments fewer digits."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(n, 16)).astype(np.float32) + i for i, n in enumerate(sizes))
+    expected = frechet.distance(frechet.moments(a), frechet.moments(b))
+    np.testing.assert_allclose(frechet.of_features(a, b), expected, rtol=1e-6)

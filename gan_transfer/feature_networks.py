@@ -19,6 +19,7 @@ from gan_transfer.importers import feature_weights
 from gan_transfer.importers.feature_weights import FeatureWeights
 from gan_transfer.metrics import lpips, resize
 from gan_transfer.networks import inception
+from gan_transfer.networks.efficientnet import EfficientNetLite0
 from gan_transfer.networks.imagenet import AlexNet, Vgg16
 
 NETWORKS = {'alexnet': AlexNet, 'vgg16': Vgg16}
@@ -26,6 +27,13 @@ RESIZES = ('legacy', 'clean')
 SMALLEST = 32  # px; AlexNet and VGG16 are shown smaller images magnified by a whole number
 
 Maps = Float[Array, 'b _ _ _']
+
+
+class Classification(NamedTuple):
+    """What EfficientNet-Lite0 makes of images: logits [b, 1000] of ImageNet's classes, and the features behind them."""
+
+    logits: Float[Array, 'b 1000']
+    pooled: Float[Array, 'b 1280']
 
 
 class FromFile(NamedTuple):
@@ -73,6 +81,21 @@ def lpips_distance(name: str) -> Callable[[Any, Any], Float[Array, 'b']]:
         return lpips.distance([x for x, _ in layers], [y for _, y in layers], weights.linear)
 
     return _compiled(distance, feature_weights.of_package(name))
+
+
+def efficientnet_lite0() -> Callable[[Any], Classification]:
+    """Returns the classifier of ImageNet; it resizes images to 224 px itself.
+
+    Raises:
+      ValueError: when the package with the weights is not installed.
+    """
+    module = EfficientNetLite0()
+
+    def classify(params: Any, images: Array) -> Classification:
+        logits, features = module.apply({'params': params}, _scaled(images))
+        return Classification(logits, features['pooled'])
+
+    return _compiled(classify, feature_weights.of_efficientnet_lite0())
 
 
 def fid_inception(path: str | pathlib.Path, *, resize_by: str = 'legacy') -> FromFile:

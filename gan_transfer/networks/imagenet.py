@@ -15,13 +15,18 @@ MEAN = tuple(2 * x - 1 for x in (0.485, 0.456, 0.406))
 DEVIATION = tuple(2 * x for x in (0.229, 0.224, 0.225))
 
 
+def normalize(images: Float[Array, 'b h w 3']) -> Float[Array, 'b h w 3']:
+    """Returns images in [-1, 1] with ImageNet's mean and deviation taken out, as torchvision's models want them."""
+    return (images - jnp.array(MEAN)) / jnp.array(DEVIATION)
+
+
 class AlexNet(nn.Module):
     """The five convolutions of AlexNet in its one-tower form (Krizhevsky 2014), each after its ReLU."""
 
     @nn.compact
     def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h2 w2 256'], Features]:
         """Returns the last features and all five as `relu_1` .. `relu_5`; images of 31 px and more."""
-        x, features = _normalize(images), {}
+        x, features = normalize(images), {}
         layers = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
         for i, (width, size, stride, padding) in enumerate(layers):
             if i in (1, 2):
@@ -37,7 +42,7 @@ class Vgg16(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h2 w2 512'], Features]:
         """Returns the last features and all thirteen as `relu_1_1` .. `relu_5_3`; images of 16 px and more."""
-        x, features, number = _normalize(images), {}, 0
+        x, features, number = normalize(images), {}, 0
         for i, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):
             if i > 1:
                 x = nn.max_pool(x, (2, 2), (2, 2))
@@ -46,7 +51,3 @@ class Vgg16(nn.Module):
                 features[f'relu_{i}_{j}'] = x
                 number += 1
         return x, features
-
-
-def _normalize(images: Float[Array, 'b h w 3']) -> Float[Array, 'b h w 3']:
-    return (images - jnp.array(MEAN)) / jnp.array(DEVIATION)

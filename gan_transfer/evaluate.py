@@ -48,7 +48,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     if not dataset.paired_test:
         raise UserError(
             f'the test images of {dataset.name} have no true counterparts in the other domains, which is what evaluate '
-            'compares with; emoji, glyphs and folders of pairs have them'
+            'compares with; emoji, glyphs, pets and folders of pairs have them'
         )
     if dataset.domains != run.domains:
         raise UserError(

@@ -20,7 +20,7 @@ DOMAINS = pets_drawing.SPECIES
 COUNT = 3000  # pets, where nothing else is asked for
 # With fewer a domain may be left without training or test images.
 SMALLEST, LARGEST = 100, 1_000_000
-LICENCE = "drawn by gan_transfer: the project's own licence, free to use"
+LICENCE = 'drawn by gan_transfer itself, under the licence of its code'
 
 # Ranges of the content. The head at its largest, ears and all, mostly stays in the image.
 X = (-0.12, 0.12)

@@ -189,7 +189,7 @@ def _eyeball(content: Content, style: Style, x: float, y: float) -> str:
     rx, ry, white, iris = shapes.EYEBALLS[style.species]
     grow = 1.2 if content.expression == 'surprised' else 1.0
     ball = f'cx="{x}" cy="{y}" rx="{rx * grow:g}" ry="{ry * grow:g}"'
-    dx, dy = (5.6 * part for part in GAZES[content.gaze])
+    dx, dy = (6.5 * part for part in GAZES[content.gaze])
     if iris:
         pupil = f'<circle r="8" fill="{iris}"/><circle r="5.6" fill="{shapes.DARK}"/>'
     else:

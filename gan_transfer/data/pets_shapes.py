@@ -129,12 +129,12 @@ def mouth(species: str, expression: str, ink: str) -> str:
         hole = f'<ellipse cx="0" cy="{y + 9}" rx="9.5" ry="12" fill="{MOUTH}"'
         return f'{hole} stroke="{ink}" stroke-width="2.5"/>{teeth}'
     if expression == 'sad':
-        return f'{stem}{teeth}<path d="M-17,{y + 11}C-12,{y - 1} 12,{y - 1} 17,{y + 11}" {line}/>'
+        return f'{stem}<path d="M-17,{y + 11}C-12,{y - 1} 12,{y - 1} 17,{y + 11}" {line}/>{teeth}'
     smile = f'<path d="M-16,{y}C-14,{y + 8} -3,{y + 8} 0,{y}C3,{y + 8} 14,{y + 8} 16,{y}" {line}/>'
     if expression == 'wink':
         out = f'M1,{y + 5}h14v11c0,9 -14,9 -14,0Z'
-        return f'{stem}{teeth}<path d="{out}" fill="{TONGUE}" stroke="{MOUTH}" stroke-width="2"/>{smile}'
-    return f'{stem}{teeth}{smile}'
+        return f'{stem}<path d="{out}" fill="{TONGUE}" stroke="{MOUTH}" stroke-width="2"/>{smile}{teeth}'
+    return f'{stem}{smile}{teeth}'
 
 
 def whiskers(species: str, ink: str) -> str:

@@ -28,7 +28,7 @@ POSITIVE = (
     *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
     *('data.threads', 'data.prefetch'),
 )
-SOURCES = ('emoji', 'glyphs', 'folder', 'tfds:<builder>/<config>')
+SOURCES = ('emoji', 'glyphs', 'pets', 'folder', 'tfds:<builder>/<config>')
 
 
 def get_config() -> ConfigDict:
@@ -64,7 +64,8 @@ def _data() -> ConfigDict:
     data.source = 'emoji'  # one of SOURCES
     data.path = ''  # root of the folders, for `folder`
     data.domains = ()  # names, in order; empty: all that the source has
-    data.share_keys = False  # emoji, glyphs: the same characters in every domain's training set
+    data.count = 3_000  # pets: how many, before the split; each is one image in every domain
+    data.share_keys = False  # emoji, glyphs, pets: the same keys in every domain's training set
     data.cache = ''  # folder of prepared data; empty: $GAN_TRANSFER_CACHE or ~/.cache/gan_transfer
     data.augmentation = 'resize_crop'  # one of AUGMENTATIONS
     data.resize_ratio = 286 / 256  # resize_crop: size before the crop, over image_size
@@ -247,9 +248,11 @@ def _validate_optimizer(config: ConfigDict, place: str, keys: Iterable[str]) -> 
 
 def _validate_data(data: ConfigDict) -> None:
     if not (
-        data.source in SOURCES[:3] or (data.source.startswith('tfds:') and len(data.source) > len('tfds:'))
+        data.source in SOURCES[:-1] or (data.source.startswith('tfds:') and len(data.source) > len('tfds:'))
     ):
         raise UserError(f'unknown data.source {data.source!r}{_choices(data.source, SOURCES)}')
+    if data.source == 'pets' and not 100 <= data.count <= 1_000_000:
+        raise UserError(f'data.count is {data.count}; it must be from 100 to 1000000')
     if data.source == 'folder' and not data.path:
         raise UserError('data.source is folder, which needs data.path: the folder with the images')
     if len(set(data.domains)) != len(data.domains):

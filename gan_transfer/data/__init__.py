@@ -1,7 +1,7 @@
 """Where images come from and how they become batches.
 
-A source (emoji, glyphs, folder, tfds) opens as a `Dataset`: domains of images with random access. The pipeline turns it
-into batches that are a pure function of the seed and the step.
+A source (emoji, glyphs, pets, folder, tfds) opens as a `Dataset`: domains of images with random access. The pipeline
+turns it into batches that are a pure function of the seed and the step.
 """
 
 from gan_transfer.data.dataset import Dataset, Example

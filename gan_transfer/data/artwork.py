@@ -6,6 +6,7 @@ which keys a domain may train on is decided when reading, so that one preparatio
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -44,6 +45,10 @@ class Artwork:
       keys: returns all keys, sorted.
       render: (key, size in px) -> domain -> uint8 [size, size, 3].
       aligned: pairs of domains whose drawings lie over one another.
+      variant: whatever else the preparation depends on, for the name of its folder.
+      truth: (key of a source, key of a target image, target domain, size in px) -> uint8 [size, size, 3], the true
+        answer of the style transfer; None where it is not known.
+      factors: (key, domain) -> what the drawing was made from, by name; None where it is not known.
     """
 
     name: str
@@ -55,6 +60,9 @@ class Artwork:
     keys: Callable[[], list[str]]
     render: Callable[[str, int], dict[str, np.ndarray]]
     aligned: frozenset[frozenset[str]] = frozenset()
+    variant: str = ''
+    truth: Callable[[str, str, str, int], np.ndarray] | None = None
+    factors: Callable[[str, str], dict[str, float | str | int]] | None = None
 
 
 class ArtworkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -113,6 +121,8 @@ def folder_name(artwork: Artwork, image_size: int, limit: int = 0) -> str:
             raise ValueError(
                 f'data.source={artwork.name!r} needs the package {package}: pip install {artwork.requirement}'
             ) from None
+    if artwork.variant:
+        parts.append(artwork.variant)
     if limit:
         parts.append(f'first{limit}')
     return '_'.join(parts)
@@ -233,4 +243,16 @@ def open_artwork(
         faults=faults,
         paired_train=share_keys,
         aligned=artwork.aligned,
+        truth=artwork.truth and functools.partial(_truth, artwork.truth, image_size),
+        factors=artwork.factors,
     )
+
+
+def _truth(
+    draw: Callable[[str, str, str, int], np.ndarray],
+    image_size: int,
+    source_key: str,
+    target_key: str,
+    target_domain: str,
+) -> np.ndarray:
+    return draw(source_key, target_key, target_domain, image_size)

@@ -152,6 +152,10 @@ class Dataset:
       faults: unreadable images met so far.
       paired_train: the same of train[a][i] and train[b][i].
       aligned: pairs of domains that are drawn over one another: only there do pixels have one truth.
+      truth: (key of a source, key of a target image, target domain) -> uint8 [h, w, 3], the source's content in the
+        target image's style, at the prepared size; None where that is not known.
+      factors: (key, domain) -> every factor of content and style that the image was drawn from, by name; None where
+        they are not known.
     """
 
     name: str
@@ -163,6 +167,8 @@ class Dataset:
     faults: Faults
     paired_train: bool = False
     aligned: frozenset[frozenset[str]] = frozenset()
+    truth: Callable[[str, str, str], np.ndarray] | None = None
+    factors: Callable[[str, str], dict[str, float | str | int]] | None = None
 
 
 def pair_unreadable(unreadable: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

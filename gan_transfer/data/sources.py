@@ -4,15 +4,15 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from gan_transfer.data import emoji, glyphs
-from gan_transfer.data.artwork import folder_name, open_artwork
+from gan_transfer.data import emoji, glyphs, pets
+from gan_transfer.data.artwork import Artwork, folder_name, open_artwork
 from gan_transfer.data.dataset import Dataset
 from gan_transfer.data.folder import open_folder
 from gan_transfer.data.tfds_source import TFDS_PREFIX, open_tfds, prepare_tfds
 from gan_transfer.run_config import cache_folder
 
-SOURCES = ('emoji', 'glyphs', 'folder', 'tfds:<builder>/<config>')
-ARTWORK = {'emoji': emoji.artwork, 'glyphs': glyphs.artwork}
+SOURCES = ('emoji', 'glyphs', 'pets', 'folder', 'tfds:<builder>/<config>')
+ARTWORK = {'emoji': emoji.artwork, 'glyphs': glyphs.artwork, 'pets': pets.artwork}
 
 
 def open_dataset(config: ConfigDict) -> Dataset:
@@ -24,14 +24,20 @@ def open_dataset(config: ConfigDict) -> Dataset:
     """
     data, cache = config.data, Path(cache_folder(config))
     if data.source in ARTWORK:
-        artwork = ARTWORK[data.source]()
-        return open_artwork(artwork, config.image_size, cache, data.domains, share_keys=data.share_keys)
+        return open_artwork(
+            _artwork(data), config.image_size, cache, data.domains, share_keys=data.share_keys
+        )
     reading = {name: data[name] for name in ('background', 'max_corrupt_share', 'threads')}
     if data.source == 'folder':
         return open_folder(data.path, cache, data.domains, **reading)
     if data.source.startswith(TFDS_PREFIX):
         return open_tfds(data.source, cache, data.domains, **reading)
     raise ValueError(f'unknown data.source {data.source!r}; there are {", ".join(SOURCES)}')
+
+
+def _artwork(data: ConfigDict) -> Artwork:
+    make = ARTWORK[data.source]
+    return make(data.count) if data.source == 'pets' else make()
 
 
 def prepare(config: ConfigDict) -> None:
@@ -50,7 +56,7 @@ def prepare(config: ConfigDict) -> None:
     dataset = open_dataset(config)
     print(f'{dataset.name} is ready')
     if source in ARTWORK:
-        print(f'prepared: {cache / folder_name(ARTWORK[source](), config.image_size)}')
+        print(f'prepared: {cache / folder_name(_artwork(config.data), config.image_size)}')
     elif source.startswith(TFDS_PREFIX):
         print(f'prepared: {cache / "tfds" / source.removeprefix(TFDS_PREFIX)}')
     if source not in ARTWORK:

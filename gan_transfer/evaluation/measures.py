@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, UInt8
 
 from gan_transfer import feature_networks
 from gan_transfer.evaluation.outputs import Translated
-from gan_transfer.metrics import paired, structure, style
+from gan_transfer.metrics import paired, semantics, structure, style
 
 Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
 Images = UInt8[Array, 'b h w 3']
@@ -50,6 +50,7 @@ MEASURES = {
     'style_distance': Measure('style', False, of_source=True, needs_target=True),
     'leakage': Measure('leakage', False, needs_target=True),
     'class_kept': Measure('class kept', True),
+    'class_cosine': Measure('classes, cosine', True),
     'diversity': Measure('LPIPS diversity', True),
     'retrieval_top1': Measure('retrieval', True, of_source=True),
     'retrieval_top5': Measure('top 5', True, of_source=True),
@@ -93,8 +94,8 @@ def make(names: Sequence[str]) -> Compute:
         functions.append(_of_source())
     if set(names) & set(OF_DEEP_FEATURES):
         functions.append(_of_deep_features())
-    if 'class_kept' in names:
-        functions.append(_class_kept(feature_networks.efficientnet_lite0()))
+    if {'class_kept', 'class_cosine'} & set(names):
+        functions.append(_classes(feature_networks.efficientnet_lite0()))
     diversity = _diversity(feature_networks.lpips_distance('alexnet')) if 'diversity' in names else None
 
     def compute(batch: Translated, images: Sequence[np.ndarray]) -> Values:
@@ -162,11 +163,11 @@ def _content_and_style(source: Maps, output: Maps, target: Maps | None) -> dict[
     return values
 
 
-def _class_kept(classify: Callable) -> Callable[[Translated, int, np.ndarray], Values]:
+def _classes(classify: Callable) -> Callable[[Translated, int, np.ndarray], Values]:
     def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
         del output
-        before, after = (np.asarray(classify(x).logits).argmax(-1) for x in (batch.sources, images))
-        return {'class_kept': before == after}
+        found = semantics.agreement(*(np.asarray(classify(x).logits) for x in (batch.sources, images)))
+        return {'class_kept': found.first_kept, 'class_cosine': found.cosine}
 
     return compute
 

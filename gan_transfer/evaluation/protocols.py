@@ -55,7 +55,7 @@ PROTOCOLS = {
         headline='kid_vgg16',
         shown=('kid_vgg16', 'fid_vgg16', 'coverage', 'retrieval_top1', 'structure', 'style_distance'),
         features='vgg16',
-        measures=('structure', 'style_distance', 'leakage', 'class_kept'),
+        measures=('structure', 'style_distance', 'leakage', 'class_kept', 'class_cosine'),
     ),
     'paired_test': Protocol(
         about='translated test images against their true counterparts; values in [0, 1], 8 bits a channel; LPIPS 0.1 '

@@ -19,31 +19,17 @@ FIRST = 5  # what "top 5" counts
 
 
 class Agreement(NamedTuple):
-    """How alike a classifier takes `count` images before and after a translation; shares and cosines, 0..1.
+    """How alike a classifier takes each image before and after a translation; 0..1.
 
     Attributes:
-      count: how many images.
-      top_1: of the images, those whose most likely class is the same.
-      top_5: of an image's five most likely classes, those among the five of the other, on average.
-      cosine: of the two vectors of class probabilities, on average: unlike the others, it counts sure classes more.
+      first_kept: whether the most likely class is the same.
+      shared: of the five most likely classes, the share that is among the five of the other.
+      cosine: of the two vectors of class probabilities: unlike the others, it counts sure classes more.
     """
 
-    count: int
-    top_1: float
-    top_5: float
-    cosine: float
-
-
-class Retrieval(NamedTuple):
-    """Of `count` outputs, the shares whose true counterpart is the nearest of all `candidates`, and among five nearest.
-
-    By chance 1 / candidates and 5 / candidates.
-    """
-
-    count: int
-    candidates: int
-    top_1: float
-    top_5: float
+    first_kept: Float64[np.ndarray, 'n']
+    shared: Float64[np.ndarray, 'n']
+    cosine: Float64[np.ndarray, 'n']
 
 
 def agreement(before: Logits, after: Logits) -> Agreement:
@@ -60,32 +46,27 @@ def agreement(before: Logits, after: Logits) -> Agreement:
     shared = (a[:, :, None] == b[:, None, :]).any(2)
     p, q = _probabilities(before), _probabilities(after)
     cosine = (p * q).sum(1) / (np.linalg.norm(p, axis=1) * np.linalg.norm(q, axis=1))
-    return Agreement(len(a), float((a[:, 0] == b[:, 0]).mean()), float(shared.mean()), float(cosine.mean()))
+    return Agreement((a[:, 0] == b[:, 0]).astype(np.float64), shared.mean(1), cosine)
 
 
-def retrieval(outputs: Features, candidates: Others, counterparts: Int[np.ndarray, 'n']) -> Retrieval:
-    """Looks for every output's true counterpart among all test images of the target style, by cosine of features.
+def retrieval_ranks(outputs: Features, candidates: Others) -> Int[np.ndarray, 'n']:
+    """Returns how many test images of the target style are nearer to each output than its true counterpart; 0: none.
+
+    Nearer by the cosine of features, each set's less their mean: what all images of a style have in common says nothing
+    about what one of them shows. By chance an output has rank 0 in one of as many cases as there are candidates.
 
     Args:
       outputs: features of the translations.
-      candidates: features of all test images of the target style.
-      counterparts: of each output, the row of its true counterpart in `candidates`.
+      candidates: features of all test images of the target style; the counterpart of output i is candidate i.
 
     Raises:
-      ValueError: for no outputs, no more than five candidates, or a row that is none.
+      ValueError: where they are not as many, or fewer than two.
     """
-    if not len(outputs) or len(candidates) <= FIRST:
-        raise ValueError(
-            f'retrieval needs outputs and more than {FIRST} candidates, got {len(outputs)} and {len(candidates)}'
-        )
-    if len(counterparts) != len(outputs):
-        raise ValueError(f'each of {len(outputs)} outputs has a counterpart, got {len(counterparts)}')
-    if counterparts.min() < 0 or counterparts.max() >= len(candidates):
-        raise ValueError(
-            f'counterparts are rows 0..{len(candidates) - 1}, got {counterparts.min()}..{counterparts.max()}'
-        )
-    found = neighbours.nearest(outputs, candidates, FIRST) == counterparts[:, None]
-    return Retrieval(len(outputs), len(candidates), float(found[:, 0].mean()), float(found.any(1).mean()))
+    if len(outputs) != len(candidates) or len(outputs) < 2:
+        raise ValueError(f'each output has one counterpart, got {len(outputs)} and {len(candidates)}')
+    a, b = (np.asarray(x, np.float64) - np.mean(x, axis=0, dtype=np.float64) for x in (outputs, candidates))
+    order = neighbours.nearest(a, b, len(b))
+    return np.argmax(order == np.arange(len(a))[:, None], axis=1)
 
 
 def _probabilities(logits: Logits) -> Float64[np.ndarray, 'n classes']:

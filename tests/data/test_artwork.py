@@ -184,6 +184,8 @@ def test_emoji_as_a_dataset(emoji_cache):
     assert dataset.domains == ('twemoji', 'openmoji', 'openmoji_line')
     assert 'CC-BY 4.0' in dataset.licence
     assert 'CC-BY-SA 4.0' in dataset.licence
+    assert dataset.truth is None
+    assert dataset.factors is None
     for index in range(len(dataset.test['twemoji'])):
         examples = {domain: dataset.test[domain][index] for domain in dataset.domains}
         assert len({example.key for example in examples.values()}) == 1

@@ -18,7 +18,7 @@ def test_cache_folder(config, monkeypatch, tmp_path):
 def test_unknown_source_names_the_choices(config):
     config.data.source = 'imagenet'
     with pytest.raises(
-        ValueError, match="'imagenet'; there are emoji, glyphs, folder, tfds:<builder>/<config>"
+        ValueError, match="'imagenet'; there are emoji, glyphs, pets, folder, tfds:<builder>/<config>"
     ):
         data.open_dataset(config)
 

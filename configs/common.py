@@ -51,9 +51,7 @@ def get_config() -> ConfigDict:
     config.sample_columns = 6  # target images in a sample grid, for methods that take one
     config.checkpoint_every_images = 20_000
     config.keep_checkpoints = 2  # the newest so many stay
-    config.evaluate_every_images = (
-        0  # while training, and at its end; the best is kept beside the newest; 0: never
-    )
+    config.evaluate_every_images = 0  # and at the end; keeps the best beside the newest; 0: never
     config.evaluate_batch_size = 32  # images; changes no number
     config.evaluation = _evaluation()
     return config
@@ -166,10 +164,8 @@ def _read(key: str, text: str | None, kind: type) -> Any:
 def resolve(config: ConfigDict) -> ConfigDict:
     """Brings what a command line can write in several ways into one: `a,b` for a tuple of names."""
     for part, key in (('data', 'domains'), ('evaluation', 'protocols')):
-        texts = config[part][key]
-        config[part][key] = tuple(
-            name.strip() for text in texts for name in str(text).split(',') if name.strip()
-        )
+        names = ','.join(map(str, config[part][key])).split(',')
+        config[part][key] = tuple(name.strip() for name in names if name.strip())
     config.evaluation.counts = tuple(int(count) for count in config.evaluation.counts)
     return config
 

@@ -19,7 +19,7 @@ EPSILON = 1e-12
 
 
 def self_similarity(features: Maps) -> Float[Array, 'b h*w h*w']:
-    """Returns the cosine of the features of every two places of an image (Tumanyan et al. 2022, equation 2).
+    """Returns the cosine of the features of every two places of an image (Tumanyan et al. 2022).
 
     Differs from the reference: features of a VGG16 in place of the keys of DINO's vision transformer. They are not
     negative, so cosines are 0..1. A place without any feature is unlike all others and itself.

@@ -1,4 +1,4 @@
-"""StarGAN v2 (https://arxiv.org/abs/1912.01865) on drawn pets at 64 px: a cat in the style of a dog, where truth is known.
+"""StarGAN v2 (https://arxiv.org/abs/1912.01865) on drawn pets at 64 px: a cat in a dog's style, with its truth.
 
     python launch.py --config=configs/pets_stargan_v2.py --workdir=runs/pets_stargan_v2
 
@@ -14,6 +14,7 @@ def get_config(argument=''):
     common.parse(argument)
     config = emoji_stargan_v2.get_config()
     config.data.source = 'pets'
+    config.data.flip = False  # backgrounds have a left and a right
     config.train_images = TRAIN_IMAGES
     config.optimizer.decay_start_images = TRAIN_IMAGES // 2
     return config

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gan_transfer.evaluation import measures, outputs, protocols, sets
+from gan_transfer.evaluation.factors import FactorReader
 from gan_transfer.evaluation.features import SetFeatures, make_features
 from gan_transfer.evaluation.outputs import Translate, Translated
 from gan_transfer.evaluation.protocols import RETRIEVAL, Protocol, features_name
@@ -54,7 +55,9 @@ class Evaluator:
         self._features: dict[tuple[str, str], SetFeatures] = {}
         self._real: dict[tuple[str, str, str, str], np.ndarray] = {}
         self._measures = {name: self._make_measures(p) for name, p in self.protocols.items()}
-        self._factors = _recognizer() if 'reference_truth' in self.protocols else None
+        self._factors = None
+        if dataset.factors and any(protocol.truth == 'reference' for protocol in self.protocols.values()):
+            self._factors = FactorReader(dataset)
         for protocol in self.protocols.values():
             if protocol.features:
                 self._set_features(protocol)
@@ -177,8 +180,8 @@ class Evaluator:
             values = compute(batch, batch.outputs)
             untouched = compute_of_source(batch, [batch.sources] * len(batch.outputs))
             if protocol.truth == 'reference' and self._factors:
-                values |= self._read_factors(batch, batch.outputs, names)
-                untouched |= self._read_factors(batch, [batch.sources], names)
+                values |= self._factors(batch, batch.outputs, *names)
+                untouched |= self._factors(batch, [batch.sources] * len(batch.outputs), *names)
             parts['translated'].append(values)
             parts['untouched_source'].append(untouched)
             if features:
@@ -250,19 +253,10 @@ class Evaluator:
             )
         return self._real[key]
 
-    def _read_factors(
-        self, batch: Translated, images: Sequence[np.ndarray], names: tuple[str, str]
-    ) -> measures.Values:
-        raise NotImplementedError
-
 
 def about_versions() -> dict[str, str]:
     """Returns the versions of the packages that numbers depend on."""
     return {name: importlib.metadata.version(name) for name in VERSIONS}
-
-
-def _recognizer() -> Any:
-    return None
 
 
 def _digest(keys: Sequence[str]) -> str:

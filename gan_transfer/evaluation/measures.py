@@ -67,10 +67,12 @@ OF_DEEP_FEATURES = ('structure', 'style_distance', 'leakage')
 
 
 def measure(name: str) -> Measure:
-    """Returns how a measure is to be read, also a distance named after its features: kid_vgg16."""
-    kind, _, features = name.partition('_')
+    """Returns how a measure is to be read, also kid_FEATURES, fid_FEATURES, read_FACTOR."""
+    kind, _, rest = name.partition('_')
     if kind in ('kid', 'fid'):
-        return Measure(f'{kind.upper()}, {features.replace("_", " ")}', False, of_source=True)
+        return Measure(f'{kind.upper()}, {rest.replace("_", " ")}', False, of_source=True)
+    if kind == 'read':
+        return Measure(f'{rest} right', True, of_source=True)
     return MEASURES[name]
 
 

@@ -21,6 +21,7 @@ class Translated(NamedTuple):
       sources: the test images.
       outputs: their translations: one array for each output of a source.
       targets: the target images of each output; None where there are none.
+      target_keys: the keys of these images in the data set.
       truths: the true images of each output; None where none is asked for.
     """
 
@@ -29,6 +30,7 @@ class Translated(NamedTuple):
     sources: np.ndarray
     outputs: list[np.ndarray]
     targets: list[np.ndarray] | None
+    target_keys: list[list[str]] | None
     truths: list[np.ndarray] | None
 
 
@@ -104,4 +106,5 @@ def translate_all(
                 for row in chosen
             ]
         outputs = [translate({**fixed, **style}) for style in given]
-        yield Translated(count, indices, fixed['source'], outputs, targets, truths)
+        keys = [[styles.keys[i] for i in row] for row in chosen] if targets else None
+        yield Translated(count, indices, fixed['source'], outputs, targets, keys, truths)

@@ -12,7 +12,7 @@ from gan_transfer.evaluation.outputs import Translated
 def test_the_page_holds_images_and_scores(tmp_path):
     gallery = Gallery(('<a>', 'b'), limit=3)
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
-    batch = Translated(2, [0, 1, 1, 1], images, [images], None, [images])
+    batch = Translated(2, [0, 1, 1, 1], images, [images], None, None, [images])
     for score in (0.5, 0.25):
         gallery.watch('paired_test', 0, 1, batch, {'ssim': np.full(2, score)})
     gallery.write(tmp_path / 'gallery.html', 'a </script> title')

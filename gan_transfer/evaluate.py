@@ -37,7 +37,9 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
             f'the run was trained on {", ".join(run.domains)}, the data has {", ".join(dataset.domains)}'
         )
     with from_user():
-        evaluator = evaluation.Evaluator(config, dataset, run.experiment.method, run.directions)
+        evaluator = evaluation.Evaluator(
+            config, dataset, run.experiment.method, run.directions, progress=True
+        )
     translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
     gallery = Gallery(run.domains, config.evaluation.gallery_images)
     with from_user():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_transfer.data.progress import track
 from gan_transfer.evaluation import measures, outputs, protocols, sets
 from gan_transfer.evaluation.factors import FactorReader
 from gan_transfer.evaluation.features import SetFeatures, make_features
@@ -31,15 +32,30 @@ ALIGNED = (
 class Evaluator:
     """The protocols of a config on an open data set."""
 
-    def __init__(self, config: Any, dataset: Any, method: Any, directions: Sequence[tuple[int, int]]):
+    def __init__(
+        self,
+        config: Any,
+        dataset: Any,
+        method: Any,
+        directions: Sequence[tuple[int, int]],
+        *,
+        progress: bool = False,
+    ):
         """Chooses the protocols and checks that they can be run; loads what they need.
+
+        Args:
+          config: for `evaluation`, `image_size` and `evaluate_batch_size`.
+          dataset: the open data set.
+          method: tells which fields it translates by.
+          directions: pairs of source and target domain.
+          progress: whether to show a bar, on a terminal.
 
         Raises:
           ValueError: for a protocol that cannot be run on this data or with this method, a missing file of weights,
             another number of test images than is prescribed.
         """
         self._config, self._dataset, self._method = config, dataset, method
-        self._directions = tuple(directions)
+        self._directions, self._progress = tuple(directions), progress
         takes_target = 'target' in method.translate_fields
         self.protocols = protocols.choose(
             config.evaluation.protocols,
@@ -54,7 +70,7 @@ class Evaluator:
             self._check(name, protocol)
         self._features: dict[tuple[str, str], SetFeatures] = {}
         self._real: dict[tuple[str, str, str, str], np.ndarray] = {}
-        self._measures = {name: self._make_measures(p) for name, p in self.protocols.items()}
+        self._compute = measures.make(measures.Networks())
         self._factors = None
         if dataset.factors and any(protocol.truth == 'reference' for protocol in self.protocols.values()):
             self._factors = FactorReader(dataset)
@@ -97,13 +113,6 @@ class Evaluator:
                 raise ValueError(
                     f'{self._dataset.name} has no test images of {names[source]} or {names[target]}'
                 )
-
-    def _make_measures(self, protocol: Protocol) -> tuple[measures.Compute, measures.Compute]:
-        """Returns what measures translations, and what measures untouched sources in their place."""
-        has_target = 'target' in self._method.translate_fields and protocol.styles != 'latent'
-        names = [name for name in protocol.measures if has_target or not measures.measure(name).needs_target]
-        of_source = [name for name in names if measures.measure(name).of_source]
-        return measures.make(names), measures.make(of_source)
 
     def _set_features(self, protocol: Protocol) -> SetFeatures:
         key = protocol.features, protocol.resize
@@ -169,16 +178,19 @@ class Evaluator:
         watch: Watch | None,
     ) -> Results:
         names = self._dataset.domains[source], self._dataset.domains[target]
-        (compute, compute_of_source), features = self._measures[name], None
-        if protocol.features:
-            features = self._set_features(protocol).function
+        features = self._set_features(protocol).function if protocol.features else None
+        of_source = self._of_source(protocol)
         parts: dict[str, list[measures.Values]] = {'translated': [], 'untouched_source': []}
         found: list[np.ndarray] = []
-        for batch in outputs.translate_all(
+        batches = outputs.translate_all(
             self._config, self._dataset, self._method, protocol, source, target, translate
-        ):
-            values = compute(batch, batch.outputs)
-            untouched = compute_of_source(batch, [batch.sources] * len(batch.outputs))
+        )
+        if self._progress:
+            total = -(-len(self._dataset.test[names[0]]) // self._config.evaluate_batch_size)
+            batches = track(batches, f'{name}: {names[0]} -> {names[1]}', total)
+        for batch in batches:
+            values = self._compute(protocol.measures, batch, batch.outputs)
+            untouched = self._compute(of_source, batch, [batch.sources] * len(batch.outputs))
             if protocol.truth == 'reference' and self._factors:
                 values |= self._factors(batch, batch.outputs, *names)
                 untouched |= self._factors(batch, [batch.sources] * len(batch.outputs), *names)
@@ -198,6 +210,12 @@ class Evaluator:
             self._add_means(row, side, values)
         return row
 
+    def _of_source(self, protocol: Protocol) -> list[str]:
+        """Returns the measures that are taken of untouched sources: those that tell something of them."""
+        shown = 'target' in self._method.translate_fields and protocol.styles != 'latent'
+        names = [name for name in protocol.measures if measures.measure(name).of_source]
+        return [name for name in names if shown or name != 'style_distance']
+
     def _add_means(self, row: Results, side: str, parts: list[measures.Values]) -> None:
         quirk = self._config.evaluation.lpips_batch_mean
         ends = row['intervals'].setdefault(side, {})
@@ -216,6 +234,8 @@ class Evaluator:
         name, resamples = features_name(protocol), self._config.evaluation.resamples
         reals = self._real_features(protocol, names[1], protocol.reals)
         others = self._real_features(protocol, names[1], 'train' if protocol.reals == 'test' else 'test')
+        # As many as there are translations: Fréchet's distance depends on the number.
+        others = others[np.random.default_rng(outputs.SEED).permutation(len(others))[: len(found)]]
         sources = self._real_features(protocol, names[0], 'test')
         row['images'] = {
             'generated': len(found),

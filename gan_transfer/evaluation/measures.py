@@ -1,6 +1,7 @@
 """The measures of translated images: what each means to a reader, and what computes it, image by image."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 
@@ -17,8 +18,8 @@ Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
 Images = UInt8[Array, 'b h w 3']
 Maps = list[Float[Array, 'b _ _ _']]
 
-# A batch and images in the place of its outputs -> values.
-Compute = Callable[[Translated, Sequence[np.ndarray]], Values]
+# Names of measures, a batch, images in the place of its outputs -> values.
+Compute = Callable[[Sequence[str], Translated, Sequence[np.ndarray]], Values]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,11 @@ class Measure:
       title: of its column.
       higher_is_better: None where neither is.
       of_source: whether the untouched source, taken for a translation, has a telling value.
-      needs_target: whether it compares with the target image.
     """
 
     title: str
     higher_is_better: bool | None
     of_source: bool = False
-    needs_target: bool = False
 
 
 MEASURES = {
@@ -47,8 +46,8 @@ MEASURES = {
     'source_psnr': Measure('PSNR to source, dB', None),
     'source_ssim': Measure('SSIM to source', None),
     'structure': Measure('structure', False),
-    'style_distance': Measure('style', False, of_source=True, needs_target=True),
-    'leakage': Measure('leakage', False, needs_target=True),
+    'style_distance': Measure('style', False, of_source=True),
+    'leakage': Measure('leakage', False),
     'class_kept': Measure('class kept', True),
     'class_cosine': Measure('classes, cosine', True),
     'diversity': Measure('LPIPS diversity', True),
@@ -63,6 +62,7 @@ MEASURES = {
 }
 OF_TRUTH = ('absolute_error', 'ssim', 'psnr', 'lpips_alexnet')
 OF_SOURCE = ('source_l2', 'source_psnr', 'source_ssim')
+OF_CLASSES = ('class_kept', 'class_cosine')
 OF_DEEP_FEATURES = ('structure', 'style_distance', 'leakage')
 
 
@@ -81,44 +81,60 @@ def closer(name: str, value: float, other: float) -> bool:
     return value > other if measure(name).higher_is_better else value < other
 
 
-def make(names: Sequence[str]) -> Compute:
-    """Returns what computes the measures that are wanted of images in the place of a batch's outputs.
+class Networks:
+    """The networks that measures need, each loaded and compiled when first used, once for all protocols."""
 
-    What is compiled and loaded stays with it. With several outputs of a source its value is their mean.
+    @functools.cached_property
+    def lpips_alexnet(self) -> Callable:
+        return feature_networks.lpips_distance('alexnet')
+
+    @functools.cached_property
+    def vgg16_maps(self) -> Callable:
+        return feature_networks.feature_maps('vgg16', (*style.LAYERS['vgg16'], structure.LAYER['vgg16']))
+
+    @functools.cached_property
+    def classify(self) -> Callable:
+        return feature_networks.efficientnet_lite0()
+
+
+def make(networks: Networks) -> Compute:
+    """Returns what computes measures of images in the place of a batch's outputs.
+
+    With several outputs of a source a value is their mean. Measures that compare with a target image are left out where
+    there is none.
 
     Raises:
-      ValueError: where a package with weights is missing.
+      ValueError: when it is called, where a package with weights is missing.
     """
-    functions: list[Callable[[Translated, int, np.ndarray], Values]] = []
-    if set(names) & set(OF_TRUTH):
-        functions.append(_of_truth(feature_networks.lpips_distance('alexnet')))
-    if set(names) & set(OF_SOURCE):
-        functions.append(_of_source())
-    if set(names) & set(OF_DEEP_FEATURES):
-        functions.append(_of_deep_features())
-    if {'class_kept', 'class_cosine'} & set(names):
-        functions.append(_classes(feature_networks.efficientnet_lite0()))
-    diversity = _diversity(feature_networks.lpips_distance('alexnet')) if 'diversity' in names else None
+    functions = (
+        (OF_TRUTH, _of_truth(networks)),
+        (OF_SOURCE, _of_source()),
+        (OF_DEEP_FEATURES, _of_deep_features(networks)),
+        (OF_CLASSES, _of_classes(networks)),
+    )
 
-    def compute(batch: Translated, images: Sequence[np.ndarray]) -> Values:
+    def compute(names: Sequence[str], batch: Translated, images: Sequence[np.ndarray]) -> Values:
         values: Values = {}
-        for function in functions:
-            parts = [function(batch, i, output) for i, output in enumerate(images)]
-            for name in set(parts[0]) & set(names):
-                values[name] = np.mean([np.asarray(part[name], np.float64) for part in parts], axis=0)
-        if diversity and len(images) > 1:
-            values['diversity'] = diversity(images)
+        for given, function in functions:
+            if set(given) & set(names):
+                parts = [function(batch, i, output) for i, output in enumerate(images)]
+                for name in parts[0]:
+                    values[name] = np.mean([np.asarray(part[name], np.float64) for part in parts], axis=0)
+        if 'diversity' in names and len(images) > 1:
+            values['diversity'] = _diversity(networks, images)
         return {name: values[name][: batch.count] for name in names if name in values}
 
     return compute
 
 
-def _of_truth(lpips_alexnet: Callable) -> Callable[[Translated, int, np.ndarray], Values]:
+def _of_truth(networks: Networks) -> Callable[[Translated, int, np.ndarray], Values]:
     compare = jax.jit(_pixels)
 
     def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
         truth = batch.truths[output]
-        return jax.device_get({**compare(images, truth), 'lpips_alexnet': lpips_alexnet(images, truth)})
+        return jax.device_get(
+            {**compare(images, truth), 'lpips_alexnet': networks.lpips_alexnet(images, truth)}
+        )
 
     return compute
 
@@ -144,12 +160,11 @@ def _of_source() -> Callable[[Translated, int, np.ndarray], Values]:
     return compute
 
 
-def _of_deep_features() -> Callable[[Translated, int, np.ndarray], Values]:
-    layers = (*style.LAYERS['vgg16'], structure.LAYER['vgg16'])
-    maps = feature_networks.feature_maps('vgg16', layers)
+def _of_deep_features(networks: Networks) -> Callable[[Translated, int, np.ndarray], Values]:
     compare = jax.jit(_content_and_style)
 
     def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
+        maps = networks.vgg16_maps
         target = maps(batch.targets[output]) if batch.targets else None
         return jax.device_get(compare(maps(batch.sources), maps(images), target))
 
@@ -165,18 +180,18 @@ def _content_and_style(source: Maps, output: Maps, target: Maps | None) -> dict[
     return values
 
 
-def _classes(classify: Callable) -> Callable[[Translated, int, np.ndarray], Values]:
+def _of_classes(networks: Networks) -> Callable[[Translated, int, np.ndarray], Values]:
     def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
         del output
-        found = semantics.agreement(*(np.asarray(classify(x).logits) for x in (batch.sources, images)))
+        found = semantics.agreement(
+            *(np.asarray(networks.classify(x).logits) for x in (batch.sources, images))
+        )
         return {'class_kept': found.first_kept, 'class_cosine': found.cosine}
 
     return compute
 
 
-def _diversity(lpips_alexnet: Callable) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
-    def compute(images: Sequence[np.ndarray]) -> np.ndarray:
-        pairs = itertools.combinations(images, 2)
-        return np.mean([np.asarray(lpips_alexnet(a, b), np.float64) for a, b in pairs], axis=0)
-
-    return compute
+def _diversity(networks: Networks, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the mean LPIPS over all pairs of a source's outputs."""
+    pairs = itertools.combinations(images, 2)
+    return np.mean([np.asarray(networks.lpips_alexnet(a, b), np.float64) for a, b in pairs], axis=0)

@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gan_transfer import losses
 from gan_transfer.methods.contract import Images, Network, Networks, NetworkSettings, Scalars
@@ -18,7 +18,10 @@ from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from gan_transfer.networks.imagenet import AlexNet, Vgg16
 
 # Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay.
-LAYERS = {'alexnet': ('relu_1', 'relu_2', 'relu_3'), 'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3')}
+LAYERS = {
+    'alexnet': ('relu_1', 'relu_2', 'relu_3'),
+    'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
+}
 MODULES: dict[str, type[nn.Module]] = {'alexnet': AlexNet, 'vgg16': Vgg16}
 FEATURES = 'features'  # the frozen network's name among a method's
 
@@ -29,30 +32,49 @@ def check(name: str) -> None:
         raise ValueError(f'unknown feature_network {name!r}; choose one of {", ".join(LAYERS)}, or none')
 
 
-def networks(name: str, settings: NetworkSettings, discriminators: tuple[str, ...]) -> dict[str, Network]:
-    """Returns the frozen network and discriminators of its features; nothing for the name ''."""
+def networks(
+    name: str, settings: NetworkSettings, discriminators: tuple[str, ...], domains: int = 1
+) -> dict[str, Network]:
+    """Returns the frozen network and discriminators of its features; nothing for the name ''.
+
+    With several `domains` a discriminator has a logit for each, and `score` is told which one.
+    """
     if not name:
         return {}
     image = jax.ShapeDtypeStruct((1, settings.image_size, settings.image_size, 3), jnp.float32)
     module = MODULES[name]()
     (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
     inputs = tuple(jax.ShapeDtypeStruct(features[layer].shape, jnp.float32) for layer in LAYERS[name])
-    judge = FeatureDiscriminator(dtype=settings.dtype)
+    if domains > 1:
+        inputs = (jax.ShapeDtypeStruct((1,), jnp.int32), *inputs)
+    judge = FeatureDiscriminator(domains=domains, dtype=settings.dtype)
     frozen = Network('discriminator', module, (image,), pretrained=name)
     return {FEATURES: frozen} | {each: Network('discriminator', judge, inputs) for each in discriminators}
 
 
-def score(name: str, networks: Networks, discriminator: str, images: Images) -> Float[Array, 'b n']:
-    """Returns a discriminator's logits of images, by their features."""
+def score(
+    name: str, networks: Networks, discriminator: str, images: Images, domain: Int[Array, 'b'] | None = None
+) -> Float[Array, 'b n']:
+    """Returns a discriminator's logits of images, by their features; for their `domain`, where it has several."""
     features = networks[FEATURES](images)[1]
-    return networks[discriminator](*(features[layer] for layer in LAYERS[name]))[0]
+    inputs = [features[layer] for layer in LAYERS[name]]
+    return networks[discriminator](*inputs if domain is None else (domain, *inputs))[0]
 
 
 def discriminator_terms(
-    name: str, adversarial: str, networks: Networks, discriminator: str, real: Images, fake: Images
+    name: str,
+    adversarial: str,
+    networks: Networks,
+    discriminator: str,
+    real: Images,
+    fake: Images,
+    domains: tuple[Array | None, Array | None] = (None, None),
 ) -> tuple[Float[Array, ''], Scalars]:
     """Returns the adversarial loss of a discriminator of features, and its terms to log."""
-    logits = {kind: score(name, networks, discriminator, x) for kind, x in (('real', real), ('fake', fake))}
+    logits = {
+        kind: score(name, networks, discriminator, images, domain)
+        for kind, images, domain in zip(('real', 'fake'), (real, fake), domains, strict=True)
+    }
     terms: dict[str, Any] = {
         'feature_real': losses.discriminator_real(adversarial, logits['real']),
         'feature_fake': losses.discriminator_fake(adversarial, logits['fake']),

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gan_transfer import losses
+from gan_transfer.methods import feature_game
 from gan_transfer.methods.contract import (
     Forward,
     Images,
@@ -66,6 +67,8 @@ class StarGanV2(Method):
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
       discriminator_blocks: 0 judges an image as a whole, as the original does; otherwise so many blocks, and a
         logit for each patch, from which small data and short runs learn texture faster.
+      feature_network, feature_weight: a second game on the features of 'vgg16' or 'alexnet', and the weight of its
+        adversarial term; none by default, as in the paper; see `feature_game.py`.
     """
 
     adversarial: str = 'non_saturating'
@@ -89,6 +92,8 @@ class StarGanV2(Method):
     high_pass_weight: float = 0.0
     style_encoder_width: int = 0
     discriminator_blocks: int = 0
+    feature_network: str = ''
+    feature_weight: float = 1.0
 
     positive: ClassVar[tuple[str, ...]] = (
         'regularize_every',
@@ -104,6 +109,7 @@ class StarGanV2(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        feature_game.check(self.feature_network)
         if not self.passes or not set(self.passes) <= set(PASSES):
             raise ValueError(f'passes is {self.passes}; choose from {PASSES}')
         if self.reference_trains not in ('generator', 'all'):
@@ -136,7 +142,6 @@ class StarGanV2(Method):
                 f'downsamplings is {self.downsamplings}; at {image_size} px at most '
                 f'{int(math.log2(image_size)) - 2}'
             )
-
         if self.discriminator_blocks > int(math.log2(image_size)) - 1:
             raise ValueError(
                 f'discriminator_blocks is {self.discriminator_blocks}; at {image_size} px at most '
@@ -189,7 +194,12 @@ class StarGanV2(Method):
                 dtype=settings.dtype,
             )
             networks['mapping_network'] = Network('generator', mapping, (latent, domain), averaged=True)
-        return networks
+        judges = self._discriminators[1:]
+        return networks | feature_game.networks(self.feature_network, settings, judges, settings.domains)
+
+    @property
+    def _discriminators(self) -> tuple[str, ...]:
+        return ('discriminator', 'feature_discriminator') if self.feature_network else ('discriminator',)
 
     def forwards(self) -> tuple[Forward, ...]:
         styles = {'latent': 'mapping_network', 'reference': 'style_encoder'}
@@ -207,7 +217,7 @@ class StarGanV2(Method):
         }
 
         def phase(side: str, name: str) -> Phase:
-            networks = trained[name] if side == 'generator' else ('discriminator',)
+            networks = trained[name] if side == 'generator' else self._discriminators
             loss = self.generator_loss if side == 'generator' else self.discriminator_loss
             forward = f'translated_{name}'
             return Phase(f'{side}_{name}', side, networks, functools.partial(loss, name), (forward,))
@@ -231,11 +241,18 @@ class StarGanV2(Method):
         batch, discriminator = given.batch, given.networks['discriminator']
         fake = given.forwards[f'translated_{name}']['images']
         # Source and target domains differ sample by sample, so each set of images is scored by its own logits.
-        real_score = functools.partial(_score, discriminator, batch['source_domain'])
-        fake_score = functools.partial(_score, discriminator, batch['target_domain'])
-        return PhaseOutput(
-            *self.discriminator_terms(given, real_score, batch['source'], fake, fake_score=fake_score)
+        domains = batch['source_domain'], batch['target_domain']
+        real_score, fake_score = (functools.partial(_score, discriminator, domain) for domain in domains)
+        loss, terms = self.discriminator_terms(
+            given, real_score, batch['source'], fake, fake_score=fake_score
         )
+        if self.feature_network:
+            more, added = feature_game.discriminator_terms(
+                *(self.feature_network, self.adversarial, given.networks, 'feature_discriminator'),
+                *(batch['source'], fake, domains),
+            )
+            loss, terms = loss + more, {**terms, **added}
+        return PhaseOutput(loss, terms)
 
     def generator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
         """Equation 5: adversarial, style reconstruction, diversity, cycle."""
@@ -254,6 +271,11 @@ class StarGanV2(Method):
             'cycle': losses.l1(networks['generator'](images, own_style)[0], source),
         }
         loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
+        if self.feature_network:
+            judge = given.networks, 'feature_discriminator', images, domain
+            logits = feature_game.score(self.feature_network, *judge)
+            terms['feature_adversarial'] = losses.generator_adversarial(self.adversarial, logits)
+            loss += self.feature_weight * terms['feature_adversarial']
         if self.matching_weight and name == 'reference':
             target_features = networks['discriminator'](batch['target'], domain)[1]
             terms['matching'] = losses.feature_matching(features, target_features)

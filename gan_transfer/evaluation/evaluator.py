@@ -72,7 +72,7 @@ class Evaluator:
         self._real: dict[tuple[str, str, str, str], np.ndarray] = {}
         self._compute = measures.make(measures.Networks())
         self._factors = None
-        if dataset.factors and any(protocol.truth == 'reference' for protocol in self.protocols.values()):
+        if dataset.factors and any(protocol.truth for protocol in self.protocols.values()):
             self._factors = FactorReader(dataset)
         for protocol in self.protocols.values():
             if protocol.features:
@@ -191,7 +191,7 @@ class Evaluator:
         for batch in batches:
             values = self._compute(protocol.measures, batch, batch.outputs)
             untouched = self._compute(of_source, batch, [batch.sources] * len(batch.outputs))
-            if protocol.truth == 'reference' and self._factors:
+            if protocol.truth and self._factors:
                 values |= self._factors(batch, batch.outputs, *names)
                 untouched |= self._factors(batch, [batch.sources] * len(batch.outputs), *names)
             parts['translated'].append(values)

@@ -11,6 +11,8 @@ from gan_transfer.evaluation.outputs import Translated
 
 CONTENT = ('x', 'y', 'size', 'tilt', 'expression', 'gaze', 'background')  # all others are style
 
+SPECIES = 'species'  # named as the domains are
+
 
 class FactorReader:
     """Reads factors from images and compares them with those that the truth is drawn from."""
@@ -24,19 +26,21 @@ class FactorReader:
         """Returns, for images in the place of a batch's outputs, `read_FACTOR`: whether it is the truth's, 0 or 1.
 
         With several outputs it is their mean; `content_kept` and `style_taken` are the means over the factors of each
-        kind.
+        kind. Where there is no target image, the only factor of style that is known is the species.
 
         Args:
           source, target: the names of the domains.
         """
         sources = self._dataset.test[source]
         shares = []
-        for output, keys in zip(images, batch.target_keys, strict=True):
+        for output, keys in zip(images, batch.target_keys or [None] * len(images), strict=True):
             found = self._predict(output)
+            if keys is None:
+                found = {name: found[name] for name in (*CONTENT, SPECIES)}
             read = {name: np.zeros(batch.count) for name in found}
             for row in range(batch.count):
                 content = self._dataset.factors(sources.keys[batch.indices[row]], source)
-                style = self._dataset.factors(keys[row], target)
+                style = self._dataset.factors(keys[row], target) if keys else {SPECIES: target}
                 for name, values in found.items():
                     true = (content if name in CONTENT else style)[name]
                     read[name][row] = recognizer.correct(name, values[row], true)

@@ -61,7 +61,7 @@ PROTOCOLS = {
         about='translated test images against their true counterparts; values in [0, 1], 8 bits a channel; LPIPS 0.1 '
         'by AlexNet',
         headline='lpips_alexnet',
-        shown=TRUTH,
+        shown=(*TRUTH, 'content_kept', 'style_taken'),
         measures=TRUTH,
         truth='paired',
     ),

@@ -3,8 +3,8 @@
     python launch.py --config=configs/emoji_race.py --workdir=runs/emoji_race
     python launch.py --workdir=runs/emoji_race --mode=evaluate
 
-Differs from the paper (https://arxiv.org/abs/2007.15651), besides what `emoji_cut.py` changes: the generator adds to its
-source, a second discriminator judges features of VGG16, and no identity pass, which the former makes needless.
+Differs from the paper (https://arxiv.org/abs/2007.15651), besides what `emoji_cut.py` changes: the generator adds to
+its source, a second discriminator judges features of VGG16, and no identity pass, which the former makes needless.
 """
 
 from configs import common

@@ -8,7 +8,7 @@ which nothing is to be seen after 4,000 images. Less weight on matching: the tar
 
 from configs import common, emoji_stargan_v2
 
-TRAIN_IMAGES = 16_000
+TRAIN_IMAGES = 8_000
 
 
 def get_config(argument=''):

@@ -97,7 +97,7 @@ def _evaluation() -> ConfigDict:
     evaluation = ConfigDict()  # changes no training, so that a run's may be changed at any time
     evaluation.protocols = ()  # names, see gan_transfer/evaluation/protocols.py; empty: ours that the data allows
     evaluation.counts = ()  # test images that each domain must have, in their order; empty: whatever is there
-    evaluation.resamples = 100  # draws that the intervals are estimated from
+    evaluation.resamples = 50  # draws that the intervals are estimated from
     evaluation.gallery_images = 40  # of each direction on the gallery page; 0 writes none
     evaluation.inception = ''  # path of pt_inception-2015-12-05-*.pth, FID's own network
     evaluation.torchvision_inception = ''  # path of inception_v3_google-*.pth, for StarGAN v2's protocols

@@ -8,6 +8,7 @@ import functools
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Features = dict[str, Array]
@@ -29,6 +30,31 @@ BLOCKS = sum(blocks for blocks, *_ in STAGES)
 _Convolution = functools.partial(nn.Conv, padding='SAME')
 
 
+class _DepthwiseConvolution(nn.Module):
+    """A filter for each channel, as a sum of shifted products: on a CPU several times faster than a grouped convolution."""
+
+    size: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        channels = x.shape[-1]
+        kernel = self.param('kernel', nn.initializers.he_normal(), (self.size, self.size, 1, channels))
+        bias = self.param('bias', nn.initializers.zeros, (channels,))
+        lengths = [-(-length // self.stride) for length in x.shape[1:3]]
+        totals = [
+            max((n - 1) * self.stride + self.size - length, 0)
+            for n, length in zip(lengths, x.shape[1:3], strict=True)
+        ]
+        x = jnp.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
+        spans = [(n - 1) * self.stride + 1 for n in lengths]
+        return bias + sum(
+            x[:, i : i + spans[0] : self.stride, j : j + spans[1] : self.stride] * kernel[i, j, 0]
+            for i in range(self.size)
+            for j in range(self.size)
+        )
+
+
 class _Block(nn.Module):
     """An inverted residual (Sandler et al. 2018): widened, filtered channel by channel, narrowed without activation."""
 
@@ -42,8 +68,7 @@ class _Block(nn.Module):
         y, inside = x, self.expansion * x.shape[-1]
         if self.expansion > 1:
             y = nn.relu6(_Convolution(inside, (1, 1), name='expand')(y))
-        size, strides = (self.kernel_size, self.kernel_size), (self.stride, self.stride)
-        y = nn.relu6(_Convolution(inside, size, strides, feature_group_count=inside, name='depthwise')(y))
+        y = nn.relu6(_DepthwiseConvolution(self.kernel_size, self.stride, name='depthwise')(y))
         y = _Convolution(self.features, (1, 1), name='project')(y)
         return x + y if x.shape == y.shape else y
 

@@ -17,7 +17,8 @@ def get_config(argument=''):
         'cut',
         residual=True,
         feature_network='vgg16',
-        feature_weight=2.0,
+        feature_weight=5.0,
+        nce_weight=0.5,
         identity=False,
         generator_width=16,
         generator_blocks=6,
@@ -27,7 +28,7 @@ def get_config(argument=''):
     )
     config.image_size = 64
     config.batch_size = 4
-    config.train_images = 6_000
+    config.train_images = 5_000
     config.data.source = 'emoji'
     config.data.domains = ('twemoji', 'openmoji')
     config.optimizer.learning_rate = 1e-3

@@ -17,7 +17,7 @@ def print_results(results: dict[str, Any], label: str) -> None:
       label: what was evaluated: 'final checkpoint, after 20000 images'.
     """
     console = rich.console.Console(soft_wrap=True, highlight=False)
-    console.width = max(console.width, 150)
+    console.width = max(console.width, 180)
     for name, result in results.items():
         rows = result.get('directions', [result])
         shown = [key for key in PROTOCOLS[name].shown if key in rows[0]['translated']]

@@ -44,11 +44,11 @@ def start(*arguments: str) -> subprocess.Popen:
 
 def launch(*arguments: str, status: int = 0) -> subprocess.CompletedProcess:
     """Runs launch.py to its end, which must be with `status`."""
-    process = start(*arguments)
-    try:
-        out, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
+    with start(*arguments) as process:
+        try:
+            out, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == status, f'exit status {process.returncode}\n{out}\n{err}'
     return subprocess.CompletedProcess(arguments, status, out, err)
 

@@ -50,7 +50,7 @@ def test_intervals_hold_their_values(evaluator):
                 assert row[side][name] <= high + 1e-9, (side, name)
 
 
-@pytest.mark.parametrize('length', [1, 5, 13, 32])
+@pytest.mark.parametrize('length', [3, 16])  # each compiles all networks anew
 def test_batches_change_nothing(evaluator, length):
     """Neither on one device nor where several share a batch; rows that fill the last one count for nothing."""
     config = make_config()

@@ -40,7 +40,19 @@ def test_the_game_trains_its_discriminators_and_the_generators_and_leaves_the_ne
         assert any(jax.tree.leaves(moved)) == network.startswith('generator'), network
 
 
-@pytest.mark.parametrize('method', ['cut', 'cyclegan'])
+@pytest.mark.xdist_group('stargan_v2')
+def test_the_game_has_a_logit_for_each_domain():
+    name, options = 'stargan_v2', {'feature_network': 'alexnet'}
+    experiment = tiny.make_experiment(name, method=options)
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tiny.make_batch(experiment, name))
+    _, scalars = jax.eval_shape(experiment.train_step, experiment.abstract_state, batch, jax.random.key(0))
+    for player in ('discriminator', 'generator'):
+        assert any(term.startswith(f'{player}_reference/feature_') for term in scalars)
+    kernel = experiment.abstract_state.params['feature_discriminator']['output_0']['kernel']
+    assert kernel.shape[-1] == tiny.DOMAINS[name]
+
+
+@pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])
 def test_an_unknown_network_is_refused(method):
     with pytest.raises(ValueError, match="feature_network 'resnet'; choose one of alexnet, vgg16, or none"):
         tiny.make_experiment(method, method={'feature_network': 'resnet'})

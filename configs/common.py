@@ -164,7 +164,9 @@ def resolve(config: ConfigDict) -> ConfigDict:
     for part, key in (('data', 'domains'), ('evaluation', 'protocols')):
         names = ','.join(map(str, config[part][key])).split(',')
         config[part][key] = tuple(name.strip() for name in names if name.strip())
-    config.evaluation.counts = tuple(int(count) for count in config.evaluation.counts)
+    counts = ','.join(map(str, config.evaluation.counts)).split(',')
+    with from_user():
+        config.evaluation.counts = tuple(int(count) for count in counts if count.strip())
     return config
 
 

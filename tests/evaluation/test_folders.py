@@ -53,6 +53,8 @@ def test_images_of_the_right_style_are_nearer(folders, tmp_path):
         ('real', 'mixed', (), '32x20 px, the images before it 32x32'),
         ('real', '', (), '--real and --generated go together'),
         ('real', 'same', ('--config.evaluation.counts=(12,13)',), '(12, 13) generated and real images'),
+        ('real', 'same', ('--config.evaluation.counts=12,13',), '(12, 13) generated and real images'),
+        ('real', 'same', ('--config.evaluation.counts=few',), "'few'"),
         ('real', 'same', ('--config.evaluation.protocols=paired_test',), 'for folders; choose from default'),
     ],
 )

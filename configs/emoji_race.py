@@ -10,35 +10,20 @@ Measured, seed 0, 338 test images, 7 min 11 s: KID by VGG16 0.88 (untouched sour
 (0.374), retrieval 0.38 (0.35).
 """
 
-from configs import common
+from configs import common, emoji_cut
 
 
 def get_config(argument=''):
     common.parse(argument)
-    config = common.get_config()
-    config.method = common.method(
-        'cut',
-        residual=True,
-        feature_network='vgg16',
-        feature_weight=5.0,
-        nce_weight=0.5,
-        identity=False,
-        generator_width=16,
-        generator_blocks=6,
-        discriminator_width=16,
-        projection_width=64,
-        initial_gain=0.1,
+    config = emoji_cut.get_config()
+    config.method.update(
+        residual=True, feature_network='vgg16', feature_weight=5.0, nce_weight=0.5, identity=False
     )
-    config.image_size = 64
     config.batch_size = 4
     config.train_images = 5_000
-    config.data.source = 'emoji'
     config.data.domains = ('twemoji', 'openmoji')
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.schedule = 'linear'
     config.optimizer.decay_start_images = config.train_images // 2
     config.average_decay = 0.99
     config.log_every_images = 400
-    config.sample_every_images = 2_000
     config.checkpoint_every_images = 2_000
     return config

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +21,9 @@ from gan_transfer.importers.feature_weights import FeatureWeights
 from gan_transfer.metrics import lpips, resize
 from gan_transfer.networks import inception
 from gan_transfer.networks.efficientnet import EfficientNetLite0
-from gan_transfer.networks.imagenet import AlexNet, Vgg16
+from gan_transfer.networks.imagenet import NETWORKS
+from gan_transfer.state import to_float
 
-NETWORKS = {'alexnet': AlexNet, 'vgg16': Vgg16}
 RESIZES = ('legacy', 'clean')
 SMALLEST = 32  # px; AlexNet and VGG16 are shown smaller images magnified by a whole number
 
@@ -129,7 +130,7 @@ def torchvision_inception(path: str | pathlib.Path) -> FromFile:
     return FromFile(lambda images: features(resize.eight_bit(np.asarray(images), inception.SIZE)), sha256)
 
 
-def _network(name: str) -> AlexNet | Vgg16:
+def _network(name: str) -> nn.Module:
     if name not in NETWORKS:
         raise ValueError(f'unknown network {name!r}: {" or ".join(NETWORKS)}')
     return NETWORKS[name]()
@@ -173,7 +174,7 @@ def _scaled(images: Array) -> Float[Array, 'b h w 3']:
     """Returns uint8 images in [-1, 1]."""
     if images.dtype != jnp.uint8:
         raise ValueError(f'images to measure are uint8, got {images.dtype}')
-    return images.astype(jnp.float32) / 127.5 - 1
+    return to_float(images)
 
 
 def _magnified(images: Float[Array, 'b h w 3']) -> Float[Array, 'b h2 w2 3']:

@@ -27,6 +27,7 @@ from gan_transfer.data import pets, pets_drawing
 from gan_transfer.data.artwork import is_test
 from gan_transfer.data.progress import track
 from gan_transfer.networks.recognizer import SIZE, Recognizer, cut_out, resize
+from gan_transfer.state import to_float
 
 WEIGHTS = pathlib.Path(__file__).with_name('networks') / 'recognizer.npz'
 CHOICES = {
@@ -86,7 +87,7 @@ def predict(params: Any, images: UInt8[np.ndarray, 'b h w 3']) -> dict[str, list
 
 @jax.jit
 def _outputs(params: Any, images: UInt8[Array, 'b h w 3']) -> dict[str, Array]:
-    x = resize(images.astype(jnp.float32) / 127.5 - 1)
+    x = resize(to_float(images))
     whole = _read_both_ways(params, x, 'read_image')
     return {**whole, **_read_both_ways(params, cut_out(x, _windows(whole)), 'read_head')}
 
@@ -203,7 +204,7 @@ def _disturb(images: UInt8[Array, 'b h w 3'], key: Array) -> Float[Array, 'b h w
     """Returns the images in [-1, 1], a little blurred, with noise and other contrast and colours: as networks draw."""
     count = images.shape[0]
     blur, noise, grain, contrast, shift = jax.random.split(key, 5)
-    x = images.astype(jnp.float32) / 127.5 - 1
+    x = to_float(images)
     share = jax.random.uniform(blur, (count, 1, 1, 1))
     for axis in (1, 2):
         near = (jnp.roll(x, 1, axis) + jnp.roll(x, -1, axis)) / 2

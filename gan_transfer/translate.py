@@ -13,7 +13,6 @@ from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.methods.contract import Method
 
-READS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')  # what is taken from a folder
 WRITES = ('.png', '.jpg', '.jpeg', '.webp')
 WAITING_PIXELS = 2**26  # of images that wait for others of their size; 200 MB
 
@@ -88,9 +87,9 @@ def _plan(
     if not source.exists():
         raise UserError(f'no such file or folder: --source={source}')
     if source.is_dir():
-        names = sorted(path for path in source.iterdir() if path.suffix.lower() in READS)
+        names = sorted(path for path in source.iterdir() if path.suffix.lower() in data.EXTENSIONS)
         if not names:
-            raise UserError(f'--source={source} has no images ({", ".join(READS)})')
+            raise UserError(f'--source={source} has no images ({", ".join(data.EXTENSIONS)})')
         if output.exists() and not output.is_dir():
             raise UserError(f'--source is a folder, so --output must be one; {output} is a file')
         files = [(path, output / f'{path.stem}.png') for path in names]

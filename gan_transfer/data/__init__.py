@@ -5,9 +5,18 @@ turns it into batches that are a pure function of the seed and the step.
 """
 
 from gan_transfer.data.dataset import Dataset, Example
-from gan_transfer.data.decode import read_image
+from gan_transfer.data.decode import EXTENSIONS, read_image
 from gan_transfer.data.pipeline import make_pipeline
 from gan_transfer.data.sources import open_dataset, prepare
 from gan_transfer.data.transforms import resize
 
-__all__ = ['Dataset', 'Example', 'make_pipeline', 'open_dataset', 'prepare', 'read_image', 'resize']
+__all__ = [
+    'EXTENSIONS',
+    'Dataset',
+    'Example',
+    'make_pipeline',
+    'open_dataset',
+    'prepare',
+    'read_image',
+    'resize',
+]

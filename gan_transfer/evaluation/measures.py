@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, UInt8
 
 from gan_transfer import feature_networks
 from gan_transfer.evaluation.outputs import Translated
+from gan_transfer.evaluation.protocols import TRUTH
 from gan_transfer.metrics import paired, semantics, structure, style
 
 Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
@@ -60,7 +61,6 @@ MEASURES = {
     'density': Measure('density', True, of_source=True),
     'coverage': Measure('coverage', True, of_source=True),
 }
-OF_TRUTH = ('absolute_error', 'ssim', 'psnr', 'lpips_alexnet')
 OF_SOURCE = ('source_l2', 'source_psnr', 'source_ssim')
 OF_CLASSES = ('class_kept', 'class_cosine')
 OF_DEEP_FEATURES = ('structure', 'style_distance', 'leakage')
@@ -107,7 +107,7 @@ def make(networks: Networks) -> Compute:
       ValueError: when it is called, where a package with weights is missing.
     """
     functions = (
-        (OF_TRUTH, _of_truth(networks)),
+        (TRUTH, _of_truth(networks)),
         (OF_SOURCE, _of_source()),
         (OF_DEEP_FEATURES, _of_deep_features(networks)),
         (OF_CLASSES, _of_classes(networks)),

@@ -7,7 +7,6 @@ images (Sauer et al. 2021, "Projected GANs converge faster"; there in place of t
 
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -15,14 +14,13 @@ from jaxtyping import Array, Float, Int
 from gan_transfer import losses
 from gan_transfer.methods.contract import Images, Network, Networks, NetworkSettings, Scalars
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
-from gan_transfer.networks.imagenet import AlexNet, Vgg16
+from gan_transfer.networks.imagenet import NETWORKS
 
 # Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay.
 LAYERS = {
     'alexnet': ('relu_1', 'relu_2', 'relu_3'),
     'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
 }
-MODULES: dict[str, type[nn.Module]] = {'alexnet': AlexNet, 'vgg16': Vgg16}
 FEATURES = 'features'  # the frozen network's name among a method's
 
 
@@ -42,7 +40,7 @@ def networks(
     if not name:
         return {}
     image = jax.ShapeDtypeStruct((1, settings.image_size, settings.image_size, 3), jnp.float32)
-    module = MODULES[name]()
+    module = NETWORKS[name]()
     (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
     inputs = tuple(jax.ShapeDtypeStruct(features[layer].shape, jnp.float32) for layer in LAYERS[name])
     if domains > 1:

@@ -51,3 +51,6 @@ class Vgg16(nn.Module):
                 features[f'relu_{i}_{j}'] = x
                 number += 1
         return x, features
+
+
+NETWORKS: dict[str, type[nn.Module]] = {'alexnet': AlexNet, 'vgg16': Vgg16}

@@ -14,12 +14,10 @@ from gan_transfer.importers import feature_weights
 from gan_transfer.metrics import lpips
 from gan_transfer.networks import inception
 from gan_transfer.networks.efficientnet import EfficientNetLite0
-from gan_transfer.networks.imagenet import AlexNet, Vgg16
+from gan_transfer.networks.imagenet import NETWORKS
 from gan_transfer.networks.inception import Inception
 from tests.importers import torch_files
 from tests.reference import cases
-
-NETWORKS = {'alexnet': AlexNet, 'vgg16': Vgg16}
 
 
 def lpips_distance(name, params, linear, a, b):

@@ -22,7 +22,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from gan_transfer import xla_flags
+from gan_transfer import host_memory, xla_flags
 from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
 MODES = ('train', 'evaluate', 'translate', 'prepare', 'import')
@@ -198,6 +198,7 @@ def run() -> int:
     """Does what the flags say; returns the exit status."""
     check_flags()
     xla_flags.set_flags()
+    host_memory.keep_freed_memory()
     config = read_config()
     if MODE.value == 'train':
         from gan_transfer.train import train

@@ -29,9 +29,10 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     import importlib
 
     from configs import common
-    from gan_transfer import sharding, xla_flags
+    from gan_transfer import host_memory, sharding, xla_flags
 
     xla_flags.set_flags()
+    host_memory.keep_freed_memory()
     import jax
 
     from gan_transfer.experiment import make_experiment

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_transfer.networks import plain_convolution as plain
+from gan_transfer.networks import winograd
 
 _FEW_CHANNELS = 4
 # From so many output pixels on, a strided convolution's gradients gain more by rearranged images than that costs: of
@@ -16,6 +17,8 @@ _FEW_CHANNELS = 4
 _PIXELS_FOR_KERNEL_GRADIENT, _PIXELS_FOR_IMAGES_GRADIENT = 256, 1024
 # Up to so many output pixels of a batch, what counts is that the kernel is read once and as it lies.
 _FEW_PIXELS, _FEW_PIXELS_FOR_IMAGES_GRADIENT = 64, 256
+# From so many on, half the products gain more than the sums before and after them cost.
+_WINOGRAD_PIXELS, _WINOGRAD_CHANNELS, _WINOGRAD_CHANNELS_FOR_KERNEL_GRADIENT = 512, 128, 256
 
 
 def forward(
@@ -26,6 +29,9 @@ def forward(
         return _by_taps(images, kernel, stride=stride, padding=padding)
     if stride == 1 and kernel.shape[-1] <= _FEW_CHANNELS:
         return _by_columns(_pad(images, padding), kernel)
+    size = _output_size(images.shape[1:3], kernel.shape, stride, padding)
+    if stride == 1 and _winograd_gains(size, images, kernel.shape, _WINOGRAD_CHANNELS):
+        return winograd.forward(images, kernel, padding=padding)
     return plain.forward(images, kernel, stride=stride, padding=padding)
 
 
@@ -45,6 +51,8 @@ def images_gradient(
         )
     if stride == 1 and channels <= _FEW_CHANNELS and rows == columns > padding:
         return _by_columns(_pad(gradient, rows - 1 - padding), jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    if stride == 1 and rows > padding and _winograd_gains(size, gradient, kernel.shape, _WINOGRAD_CHANNELS):
+        return winograd.images_gradient(gradient, kernel, padding=padding)
     many = gradient.shape[1] * gradient.shape[2] >= _PIXELS_FOR_IMAGES_GRADIENT
     if many and rows % 2 == 0 and _rearrangeable(size, kernel.shape, stride, padding):
         folded = plain.images_gradient(
@@ -80,6 +88,9 @@ def kernel_gradient(
             padded, jnp.concatenate(shifted, -1), kernel_size=(rows, 1), stride=1, padding=0
         )
         return tall.reshape(rows, channels, columns, features).swapaxes(1, 2)
+    shape, least = (*kernel_size, channels, features), _WINOGRAD_CHANNELS_FOR_KERNEL_GRADIENT
+    if stride == 1 and _winograd_gains(gradient.shape[1:3], images, shape, least):
+        return winograd.kernel_gradient(padded, gradient, kernel_size=kernel_size)
     many = gradient.shape[1] * gradient.shape[2] >= _PIXELS_FOR_KERNEL_GRADIENT
     if many and _rearrangeable(images.shape[1:3], (rows, columns), stride, padding):
         folded = plain.kernel_gradient(
@@ -110,6 +121,16 @@ def transposed_convolve_4x4(
         return jax.lax.pad(tap, zero, ((0, 0, 0), (row, 3 - row, 1), (column, 3 - column, 1), (0, 0, 0)))
 
     return _crop(sum(spread(products[4 * i + j], i, j) for i in range(4) for j in range(4)), 1)
+
+
+def _winograd_gains(size: tuple[int, ...], images: Array, kernel: tuple[int, ...], channels: int) -> bool:
+    """Whether Winograd's form is faster, for `size` pixels to be computed by a kernel of such a shape.
+
+    In float32 only: its sums of rows would lose too much in bfloat16.
+    """
+    square = kernel[0] == kernel[1] and kernel[0] in (3, 4)
+    many = _pixels(size, images) >= _WINOGRAD_PIXELS and min(kernel[2:]) >= channels
+    return square and many and images.dtype == jnp.float32
 
 
 def _pixels(size: tuple[int, ...], images: Array) -> int:

@@ -51,17 +51,30 @@ FROM = flags.DEFINE_enum(
     'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2'), 'import: whose PyTorch files they are.'
 )
 CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'import: the file, or the folder of files.')
+COORDINATOR = flags.DEFINE_string(
+    'coordinator', None, 'HOST:PORT of the first of several processes, where no cluster tells.'
+)
+PROCESS_COUNT = flags.DEFINE_integer(
+    'process_count',
+    None,
+    'How many processes there are, where no cluster tells; 1: this one only.',
+    lower_bound=1,
+)
+PROCESS_INDEX = flags.DEFINE_integer(
+    'process_index', None, 'Which of the processes this is, from 0 on.', lower_bound=0
+)
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
     'allow_config_change', False, 'Go on with a run whose saved config differs from this one.'
 )
 
 
 # Mode -> its own flags; those that it needs.
+PROCESSES = ('coordinator', 'process_count', 'process_index')
 TAKES = {
-    'train': ('config', 'workdir', 'allow_config_change'),
-    'evaluate': ('config', 'workdir', 'allow_config_change', 'real', 'generated'),
+    'train': ('config', 'workdir', 'allow_config_change', *PROCESSES),
+    'evaluate': ('config', 'workdir', 'allow_config_change', 'real', 'generated', *PROCESSES),
     'translate': (
-        *('config', 'workdir', 'allow_config_change'),
+        *('config', 'workdir', 'allow_config_change', *PROCESSES),
         *('source', 'target', 'target_domain', 'output', 'seed', 'mask', 'overwrite'),
     ),
     'prepare': ('config',),
@@ -190,7 +203,7 @@ def read_config() -> ConfigDict:
     use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
     import jax  # after the cache is set
 
-    common.validate(config, jax.device_count() if MODE.value == 'train' else 1)
+    common.validate(config, jax.device_count() if MODE.value == 'train' else None)
     return config
 
 
@@ -199,6 +212,10 @@ def run() -> int:
     check_flags()
     xla_flags.set_flags()
     host_memory.keep_freed_memory()
+    if REAL.value is None and MODE.value in ('train', 'evaluate', 'translate'):
+        from gan_transfer import processes
+
+        processes.start(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
     config = read_config()
     if MODE.value == 'train':
         from gan_transfer.train import train
@@ -258,6 +275,11 @@ def leave_with_one_line() -> Iterator[None]:
         fail(error, 1)
     except KeyboardInterrupt:
         fail(RuntimeError('interrupted'), 128 + signal.SIGINT)
+    except Exception as error:
+        from gan_transfer import processes
+
+        processes.leave_the_others(error)
+        raise
 
 
 def fail(error: Exception, status: int) -> NoReturn:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from gan_transfer import sharding
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.methods import METHODS
 
@@ -36,7 +37,9 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.method = method('cyclegan')  # `name` and the fields of the method's class: its hyper-parameters
     config.image_size = 64  # px, images are square; a multiple of 4
-    config.batch_size = 8  # images per step over all devices; divisible by devices * accumulation
+    config.batch_size = (
+        8  # images per step over all devices; divisible by mesh.data * mesh.fsdp * accumulation
+    )
     config.train_images = 200_000  # images seen: the length of the training
     config.seed = 0  # initial weights, order of the data, augmentation, latents, samples
     config.data = _data()
@@ -44,6 +47,7 @@ def get_config() -> ConfigDict:
     config.average_decay = 0.0  # of the moving average of weights, per step; 0 keeps none
     config.compute_dtype = 'float32'  # of the networks' arithmetic; parameters are float32
     config.rematerialize = False  # recompute activations in the backward pass: less memory, more time
+    config.mesh = _mesh()
     config.accumulation = 1  # microbatches that a step's gradients are averaged over
     config.log_every_images = 2_000
     config.sample_every_images = 20_000
@@ -55,6 +59,16 @@ def get_config() -> ConfigDict:
     config.evaluate_batch_size = 32  # images; changes no number
     config.evaluation = _evaluation()
     return config
+
+
+def _mesh() -> ConfigDict:
+    mesh = (
+        ConfigDict()
+    )  # the devices, in three directions; changes no training, so that a run's may be changed
+    mesh.data = 0  # parts of the batch; 0: all devices that the others leave
+    mesh.fsdp = 1  # parts of parameters, optimizer states and averages; splits the batch too
+    mesh.spatial = 1  # parts of the images' height
+    return mesh
 
 
 def _data() -> ConfigDict:
@@ -170,8 +184,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def validate(config: ConfigDict, num_devices: int = 1) -> None:
-    """Checks every value that can be checked without data.
+def validate(config: ConfigDict, num_devices: int | None = None) -> None:
+    """Checks every value that can be checked without data; what depends on the devices, for a training on so many.
 
     Raises:
       UserError: with the key, the value and the choices.
@@ -198,11 +212,22 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
             f'optimizer.decay_start_images is {start}; a {config.optimizer.schedule} schedule must start to decay '
             f'before train_images, {config.train_images}'
         )
-    parts = num_devices * config.accumulation
+    _validate_mesh(config, num_devices)
+
+
+def _validate_mesh(config: ConfigDict, num_devices: int | None) -> None:
+    shares = 1
+    if num_devices is not None:
+        with from_user():
+            data, fsdp, spatial = sharding.mesh_sizes(num_devices, **config.mesh)
+        shares = data * fsdp
+        if config.image_size % spatial:
+            raise UserError(f'image_size is {config.image_size}; mesh.spatial, {spatial}, must divide it')
+    parts = shares * config.accumulation
     if config.batch_size % parts:
         near = max(config.batch_size // parts, 1) * parts
         raise UserError(
-            f'batch_size is {config.batch_size}; {num_devices} device(s) with {config.accumulation} accumulated '
+            f'batch_size is {config.batch_size}; {shares} device(s) with {config.accumulation} accumulated '
             f'microbatch(es) need a multiple of {parts}, such as {near}'
         )
 

@@ -8,9 +8,7 @@ import json
 import pathlib
 from typing import Any
 
-import jax
-
-from gan_transfer import data, evaluation
+from gan_transfer import data, evaluation, processes
 from gan_transfer.checkpoint import BEST, Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.evaluation.evaluator import about_versions
@@ -25,20 +23,21 @@ SEED = 0  # of what a method draws while it translates
 def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     """Evaluates the checkpoints in `workdir`; writes the results, prints them as tables, and returns them.
 
+    Several processes share the translating; each of them measures, and the first one writes and prints.
+
     Raises:
       UserError: where there is no checkpoint, or a protocol cannot be run.
     """
-    devices = jax.local_devices()
-    run = open_run(config, workdir, devices=devices)
+    run = open_run(config, workdir)
     with from_user():
-        dataset = data.open_dataset(config)
+        dataset = processes.after_the_first(lambda: data.open_dataset(config))
     if dataset.domains != run.domains:
         raise UserError(
             f'the run was trained on {", ".join(run.domains)}, the data has {", ".join(dataset.domains)}'
         )
     with from_user():
         evaluator = evaluation.Evaluator(
-            config, dataset, run.experiment.method, run.directions, progress=True
+            config, dataset, run.experiment.method, run.directions, progress=processes.is_first()
         )
     translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
     gallery = Gallery(run.domains, config.evaluation.gallery_images)
@@ -49,13 +48,17 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         'checkpoint': _about_checkpoint(config, run),
         'protocols': final,
     }
-    print_results(final, f'final checkpoint, after {run.step * config.batch_size} images')
+    labels = {'final': f'final checkpoint, after {run.step * config.batch_size} images'}
     if Checkpoints(workdir, folder=BEST).latest():
-        best = open_run(config, workdir, folder=BEST, devices=devices)
+        best = open_run(config, workdir, folder=BEST)
         found = evaluator(lambda batch: translator(best.params, batch))
         results['best'] = {'checkpoint': _about_checkpoint(config, best), 'protocols': found}
-        label = f'best checkpoint by these test images, after {best.step * config.batch_size} images'
-        print_results(found, label)
+        labels['best'] = f'best checkpoint by these test images, after {best.step * config.batch_size} images'
+    if not processes.is_first():
+        return results
+    print_results(final, labels['final'])
+    if 'best' in results:
+        print_results(results['best']['protocols'], labels['best'])
     with from_user():
         path = _write(results, workdir)
         if config.evaluation.gallery_images:

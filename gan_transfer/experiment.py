@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
 from gan_transfer import random, sharding, step
 from gan_transfer.importers import feature_weights
@@ -126,18 +126,20 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
         average_decay=config.average_decay,
     )
     abstract = jax.eval_shape(initialize, jax.random.key(0))
-    shardings = _state_shardings(mesh, abstract)
+    shardings = step.state_shardings(mesh, abstract)
     train_step = step.make_train_step(
         method,
         networks,
         optimizers,
-        mesh,
+        shardings,
         batch_size=config.batch_size,
         accumulation=config.accumulation,
         average_decay=config.average_decay,
     )
 
     def translate(params: dict[str, Params], batch: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+        # Else the compiler might move images about in place of weights.
+        params = jax.lax.with_sharding_constraint(params, sharding.replicated(mesh))
         return method.translate(step.network_view(networks, params), step.to_model_batch(batch), key)
 
     return Experiment(
@@ -152,12 +154,3 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
         _initialize=jax.jit(initialize, out_shardings=shardings),
         _translate=jax.jit(translate),
     )
-
-
-def _state_shardings(mesh: Mesh, abstract: GanState) -> GanState:
-    replicated, split = sharding.replicated(mesh), sharding.batch_sharding(mesh)
-
-    def fill(tree: Any, leaf: NamedSharding) -> Any:
-        return jax.tree.map(lambda _: leaf, tree)
-
-    return fill(abstract, replicated).replace(memory=fill(abstract.memory, split))

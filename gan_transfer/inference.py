@@ -1,6 +1,5 @@
 """Translating with a trained run, or in the middle of a training: what samples, translate and evaluate share."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,15 +18,14 @@ class Translator:
     def __init__(self, experiment: Experiment, batch_size: int, seed: int = 0):
         """Args: an experiment; images in a part; the seed of what a method draws while it translates.
 
-        The devices of the experiment's mesh share a part where they divide it.
+        The devices of the experiment's mesh share a part, which is made longer where they do not divide it. Every
+        process is given the whole batch, and gets all of the images.
         """
         self._experiment = experiment
-        self._batch_size = batch_size
         self._key = jax.random.key(seed)
-        mesh = experiment.mesh
-        shared = batch_size % mesh.size == 0
-        self._sharding = sharding.batch_sharding(mesh) if shared else sharding.replicated(mesh)
-        self._finish = jax.jit(to_uint8, out_shardings=sharding.replicated(mesh))
+        shares = sharding.batch_parts(experiment.mesh)
+        self._batch_size = -(-batch_size // shares) * shares
+        self._finish = jax.jit(to_uint8, out_shardings=sharding.replicated(experiment.mesh))
 
     def __call__(self, params: dict[str, Any], batch: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`."""
@@ -38,7 +36,8 @@ class Translator:
                 name: _filled(x[start : start + self._batch_size], self._batch_size)
                 for name, x in batch.items()
             }
-            images = self._experiment.translate(params, jax.device_put(part, self._sharding), self._key)
+            placed = {name: sharding.from_all(self._experiment.mesh, x) for name, x in part.items()}
+            images = self._experiment.translate(params, placed, self._key)
             parts.append(np.asarray(self._finish(images)))
         return np.concatenate(parts)[:count]
 
@@ -57,8 +56,8 @@ class Run(NamedTuple):
     directions: tuple[tuple[int, int], ...]
 
 
-def open_run(config: Any, workdir: str, folder: str = NEWEST, devices: Sequence[Any] = ()) -> Run:
-    """Opens the newest checkpoint in a folder of a run, on the first device or on `devices`; no data set is needed.
+def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
+    """Opens the newest checkpoint in a folder of a run, on all devices of all processes; no data set is needed.
 
     Raises:
       UserError: where there is none, or it is of another config.
@@ -70,7 +69,7 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST, devices: Sequence[
             raise UserError(f'the run in {workdir!r} has no checkpoint yet')
         about = checkpoints.about(step)
         domains = tuple(about['domains'])
-        mesh = sharding.make_mesh(list(devices) or jax.local_devices()[:1])
+        mesh = sharding.inference_mesh(jax.devices(), **config.mesh)
         with from_user():
             make_method(config).check(config.image_size, len(domains))
         experiment = make_experiment(config, domains=len(domains), mesh=mesh)

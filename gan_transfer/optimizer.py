@@ -20,9 +20,15 @@ class Optimizer(NamedTuple):
     direction: optax.GradientTransformation
     learning_rate: Callable[[jax.Array], jax.Array]
 
-    def update(self, gradients: Any, state: Any, params: Any, images_seen: jax.Array) -> tuple[Any, Any]:
-        """Returns what to add to the parameters and the new optimizer state."""
-        direction, state = self.direction.update(gradients, state, params)
+    def update(
+        self, gradients: Any, state: Any, params: Any, *, images_seen: jax.Array, norm: jax.Array
+    ) -> tuple[Any, Any]:
+        """Returns what to add to the parameters and the new optimizer state.
+
+        `norm` is that of the network's whole gradient, of which a device may hold a part.
+        """
+        direction = optax.with_extra_args_support(self.direction)
+        direction, state = direction.update(gradients, state, params, norm=norm)
         rate = self.learning_rate(images_seen)
         return jax.tree.map(lambda d: -rate * d, direction), state
 
@@ -43,6 +49,19 @@ def make_schedule(
     return schedule
 
 
+def clip_by_norm(limit: float) -> optax.GradientTransformationExtraArgs:
+    """As `optax.clip_by_global_norm`, by a norm that is given."""
+
+    def update(
+        gradients: Any, state: Any, params: Any = None, *, norm: jax.Array, **_: Any
+    ) -> tuple[Any, Any]:
+        del params
+        scale = limit / jnp.maximum(norm, limit)
+        return jax.tree.map(lambda g: g * scale, gradients), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+
 def make_optimizer(config: Any, network: str, train_images: int) -> Optimizer:
     """Returns Adam for one network.
 
@@ -54,7 +73,7 @@ def make_optimizer(config: Any, network: str, train_images: int) -> Optimizer:
       train_images: where a decaying schedule reaches 0.
     """
     value = {**config, **config.networks.get(network, {})}
-    chain = [optax.clip_by_global_norm(value['gradient_clip'])] if value['gradient_clip'] else []
+    chain = [clip_by_norm(value['gradient_clip'])] if value['gradient_clip'] else []
     if value['weight_decay']:
         chain.append(optax.add_decayed_weights(value['weight_decay']))
     chain.append(optax.scale_by_adam(b1=value['b1'], b2=value['b2'], eps=1e-8))

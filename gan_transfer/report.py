@@ -8,6 +8,8 @@ import jax
 import rich.console
 import rich.progress
 
+from gan_transfer import processes
+
 
 class _Speed(rich.progress.ProgressColumn):
     """Images per second, and how much time is left at that speed."""
@@ -25,7 +27,7 @@ class Report:
 
     def __init__(self, *, total: int, done: int):
         """Args: images seen at the end, and so far."""
-        self._console = rich.console.Console(soft_wrap=True, highlight=False, quiet=jax.process_index() != 0)
+        self._console = rich.console.Console(soft_wrap=True, highlight=False, quiet=not processes.is_first())
         self._total, self._done = total, done
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(),
@@ -78,8 +80,17 @@ def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int)
     if dataset.faults.count:
         images += f'; unreadable and replaced: {dataset.faults.count}'
     start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
+    devices = f'{jax.device_count()} {jax.default_backend()} device(s)'
+    sizes_of_mesh = ' x '.join(f'{name} {size}' for name, size in experiment.mesh.shape.items() if size > 1)
+    if sizes_of_mesh:
+        devices += f': {sizes_of_mesh}'
+    if jax.process_count() > 1:
+        devices += (
+            f'\n{jax.process_count()} processes; where one is lost the others end within '
+            f'{processes.HEARTBEAT_SECONDS} s or so, and the same commands go on from the last checkpoint'
+        )
     return (
-        f'{config.method.name} at {config.image_size} px on {jax.device_count()} {jax.default_backend()} device(s)\n'
+        f'{config.method.name} at {config.image_size} px on {devices}\n'
         f'data: {dataset.name}; training images: {images}\n'
         f'parameters: {sizes}\n'
         f'{start}; {total} steps of {config.batch_size} images in all'

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from gan_transfer.errors import UserError, from_user
 
 NAME = 'config.json'
-NO_TRAINING = ('evaluate_', 'evaluation.')  # what a run's steps do not depend on: may change
+NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.')  # what a run's steps do not depend on: may change
 
 
 def cache_folder(config: ConfigDict) -> str:

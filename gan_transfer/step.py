@@ -2,7 +2,9 @@
 
 The step runs under `jax.shard_map`: each device works on its part of the batch, and the gradients of a phase are
 averaged over the devices once, in float32. Plain jit would reduce every application of a network by itself, in the
-type it computes in.
+type it computes in. Parameters that are split along `fsdp` are gathered for the step, whole, and their gradients
+scattered again (ZeRO, Rajbhandari et al. 2020, by phases in place of layers: what is large in a GAN's step is the
+activations). The axis `spatial` stays with the compiler.
 """
 
 import collections
@@ -12,9 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from gan_transfer import random, sharding
+from gan_transfer import collectives, random, sharding
 from gan_transfer.methods.contract import Forward, Method, Network, Networks, Phase, PhaseInput, PhaseOutput
 from gan_transfer.optimizer import Optimizer
 from gan_transfer.state import Fault, GanState, Params, SideState, to_float
@@ -53,11 +55,18 @@ class _Gradients:
     """
 
     def __init__(
-        self, method: Method, networks: dict[str, Network], context: dict[str, Any], microbatches: int
+        self,
+        method: Method,
+        networks: dict[str, Network],
+        context: dict[str, Any],
+        *,
+        axes: tuple[str, ...],
+        microbatches: int,
     ):
         self.networks = networks
         self.forwards = {forward.name: forward for forward in method.forwards()}
         self.context = context  # batch, memory, key, images_seen, step
+        self.axes = axes
         self.microbatches = microbatches
         self.made: dict[str, Any] = {}  # name -> outputs (of each microbatch, when there are several)
         self.pullbacks: dict[
@@ -84,7 +93,7 @@ class _Gradients:
             key=random.named(self.context['key'], name),
             images_seen=self.context['images_seen'],
             step=self.context['step'],
-            axis=sharding.DATA,
+            axes=self.axes,
         )
 
     def _run(self, forward: Forward, params: dict[str, Params], part: dict[str, Any]) -> Any:
@@ -157,18 +166,26 @@ def _update_side(
     side: SideState,
     phase: Phase,
     gradients: dict[str, Params],
+    split: dict[str, Any],
     optimizers: dict[str, Optimizer],
     images_seen: jax.Array,
 ) -> tuple[SideState, dict[str, jax.Array]]:
     """Returns the side after the phase's optimizer step, and the norms of gradient and update."""
-    params, optimizer_state, updates = dict(side.params), dict(side.optimizer_state), {}
+    params, optimizer_state = dict(side.params), dict(side.optimizer_state)
+    of_gradient, of_update = {}, {}
     for name in phase.networks:
-        updates[name], optimizer_state[name] = optimizers[name].update(
-            gradients[name], optimizer_state[name], params[name], images_seen
+        of_gradient[name] = collectives.squared_norm(gradients[name], split[name])
+        update, optimizer_state[name] = optimizers[name].update(
+            gradients[name],
+            optimizer_state[name],
+            params[name],
+            images_seen=images_seen,
+            norm=jnp.sqrt(of_gradient[name]),
         )
-        params[name] = optax.apply_updates(params[name], updates[name])
-    norms = {'gradient_norm': optax.tree.norm(gradients), 'update_norm': optax.tree.norm(updates)}
-    return SideState(params, optimizer_state), norms
+        of_update[name] = collectives.squared_norm(update, split[name])
+        params[name] = optax.apply_updates(params[name], update)
+    norms = {'gradient_norm': of_gradient, 'update_norm': of_update}
+    return SideState(params, optimizer_state), {k: jnp.sqrt(sum(v.values())) for k, v in norms.items()}
 
 
 def _averages(average: dict[str, Params], params: dict[str, Params], decay: float) -> dict[str, Params]:
@@ -194,7 +211,7 @@ def make_train_step(
     method: Method,
     networks: dict[str, Network],
     optimizers: dict[str, Optimizer],
-    mesh: Mesh,
+    shardings: GanState,
     *,
     batch_size: int,
     accumulation: int = 1,
@@ -206,34 +223,43 @@ def make_train_step(
       method: gives phases and losses.
       networks: the method's networks by name.
       optimizers: one for each network.
-      mesh: devices; the batch is split along its `data` axis.
+      shardings: who holds what of the state, as `state_shardings` gives it.
       batch_size: samples in a step over all devices.
       accumulation: parts that each device's share of the batch is worked through in.
       average_decay: decay of the moving averages at each step.
     """
-    phases = method.phases()
+    phases, mesh = method.phases(), shardings.step.mesh
+    axes = sharding.batch_axes(mesh)
+    split = jax.tree.map(lambda leaf: sharding.split_axis(leaf.spec), shardings.params)
+    local = batch_size // sharding.batch_parts(mesh)
 
     def train_step(
         state: GanState, batch: dict[str, jax.Array], key: jax.Array
     ) -> tuple[GanState, dict[str, jax.Array]]:
-        local = batch_size // mesh.size
-        slots = jax.lax.axis_index(sharding.DATA) * local + jnp.arange(local)
         images_seen = state.step.astype(jnp.float32) * batch_size
         context = {
-            'batch': {**to_model_batch(batch), 'slot': slots},
+            'batch': {
+                **to_model_batch(batch),
+                'slot': jax.lax.axis_index(axes) * local + jnp.arange(local),
+            },
             'memory': state.memory,
             'key': jax.random.fold_in(key, state.step),
             'images_seen': images_seen,
             'step': state.step,
         }
-        gradients = _Gradients(method, networks, context, accumulation)
+        gradients = _Gradients(method, networks, context, axes=axes, microbatches=accumulation)
         sides = {'generator': state.generator, 'discriminator': state.discriminator}
         memory, scalars = dict(state.memory), {}
+        params = collectives.gather(state.params, split)
         for phase in phases:
-            params = {**sides['generator'].params, **sides['discriminator'].params}
             grads, output = gradients.of_phase(phase, params)
-            grads, terms = jax.lax.pmean((grads, output.scalars), sharding.DATA)
-            sides[phase.side], norms = _update_side(sides[phase.side], phase, grads, optimizers, images_seen)
+            own = {name: split[name] for name in phase.networks}
+            grads = collectives.mean_gradients(grads, own, axes)
+            terms = jax.lax.pmean(output.scalars, axes)
+            sides[phase.side], norms = _update_side(
+                sides[phase.side], phase, grads, own, optimizers, images_seen
+            )
+            params |= collectives.gather({n: sides[phase.side].params[n] for n in own}, own)
             gradients.parameters_changed(phase.networks)
             memory |= output.memory or {}
             scalars |= {f'{phase.name}/{name}': value for name, value in {**terms, **norms}.items()}
@@ -241,18 +267,37 @@ def make_train_step(
         fault = _find_fault(state.fault, state.step, scalars)
         return GanState(state.step + 1, **sides, average=average, memory=memory, fault=fault), scalars
 
-    shared, split = PartitionSpec(), PartitionSpec(sharding.DATA)
-    inputs, outputs = (state_specs(), split, shared), (state_specs(), shared)
-    mapped = jax.shard_map(train_step, mesh=mesh, in_specs=inputs, out_specs=outputs, check_vma=False)
-    placed = jax.tree.map(
-        lambda spec: NamedSharding(mesh, spec),
-        (inputs, outputs),
-        is_leaf=lambda x: isinstance(x, PartitionSpec),
+    shared = sharding.replicated(mesh)
+    batches = {
+        field: sharding.batch_sharding(mesh, 4 if field in IMAGE_FIELDS else 1)
+        for field in method.batch_fields
+    }
+    inputs, outputs = (shardings, batches, shared), (shardings, shared)
+    step = train_step
+    if axes:
+        step = jax.shard_map(
+            train_step,
+            mesh=mesh,
+            in_specs=jax.tree.map(sharding.manual_spec, inputs),
+            out_specs=jax.tree.map(sharding.manual_spec, outputs),
+            axis_names=set(axes),
+            check_vma=False,
+        )
+    return jax.jit(step, in_shardings=inputs, out_shardings=outputs, donate_argnums=0)
+
+
+def state_shardings(mesh: Mesh, state: GanState) -> GanState:
+    """Returns who holds what of a state, which may be abstract: the memory goes with the batch."""
+    shared = sharding.replicated(mesh)
+
+    def parameters(tree: Any) -> Any:
+        return jax.tree.map(lambda x: sharding.parameter_sharding(mesh, x.shape), tree)
+
+    return GanState(
+        step=shared,
+        generator=parameters(state.generator),
+        discriminator=parameters(state.discriminator),
+        average=parameters(state.average),
+        memory=jax.tree.map(lambda x: sharding.batch_sharding(mesh, x.ndim), state.memory),
+        fault=Fault(shared, shared),
     )
-    return jax.jit(mapped, in_shardings=placed[0], out_shardings=placed[1], donate_argnums=0)
-
-
-def state_specs() -> GanState:
-    """Returns who holds what of a state: the memory goes with the batch, the rest is on every device."""
-    shared = PartitionSpec()
-    return GanState(shared, shared, shared, shared, PartitionSpec(sharding.DATA), Fault(shared, shared))

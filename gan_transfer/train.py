@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_transfer import data, pictures, run_config, sharding
+from gan_transfer import data, pictures, processes, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import RunStopped, UserError, from_user
 from gan_transfer.evaluation.in_training import InTraining
@@ -44,9 +44,10 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
     started = time.monotonic()
     changes = run_config.check_unchanged(workdir, config, allow_change=allow_config_change)
     with from_user():
-        dataset = data.open_dataset(config)
+        dataset = processes.after_the_first(lambda: data.open_dataset(config))
         make_method(config).check(config.image_size, len(dataset.domains))
-    experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh())
+    mesh = sharding.make_mesh(**config.mesh)
+    experiment = make_experiment(config, domains=len(dataset.domains), mesh=mesh)
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
     first, total = checkpoints.latest() or 0, math.ceil(config.train_images / config.batch_size)
     if first:
@@ -57,7 +58,7 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
     if first >= total:
         report.say(f'finished: {first * config.batch_size} images are seen; nothing left to do')
         return _finish(report, workdir)
-    if jax.process_index() == 0:
+    if processes.is_first():
         run_config.save(workdir, config)
     report.say(describe(config, dataset, experiment, first, total))
     loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
@@ -112,7 +113,7 @@ class _Loop:
         key = jax.random.key(config.seed)
         with from_user():
             pipeline = _make_pipeline(config, self.dataset, self.experiment, first)
-        writer = Writer(self.workdir, first) if jax.process_index() == 0 else NoWriter()
+        writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
         with (
             contextlib.closing(pipeline),
             contextlib.closing(writer),
@@ -277,7 +278,7 @@ def _make_pipeline(config: Any, dataset: Any, experiment: Experiment, start_step
         sampling=method.sampling,
         latent_size=method.latent_size,
         start_step=start_step,
-        sharding=sharding.batch_sharding(experiment.mesh),
+        mesh=experiment.mesh,
     )
 
 

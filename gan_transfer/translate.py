@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import rich.console
 
-from gan_transfer import data
+from gan_transfer import data, processes
 from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.methods.contract import Method
@@ -53,7 +53,7 @@ def translate(
     Raises:
       UserError: for files that are not there or there already, and for options that the method has no use for.
     """
-    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console = rich.console.Console(soft_wrap=True, highlight=False, quiet=not processes.is_first())
     with from_user():
         files = _plan(pathlib.Path(source), pathlib.Path(output), overwrite=overwrite)
     run = open_run(config, workdir)
@@ -70,8 +70,9 @@ def translate(
         batch = {'source': images, **{name: np.stack([value] * len(group)) for name, value in style.items()}}
         translated = Translator(run.experiment, len(group))(run.params, batch)
         for image, (path, _, size) in zip(translated, group, strict=True):
-            with from_user():
-                _write(path, _to_size(image, size, method))
+            if processes.is_first():
+                with from_user():
+                    _write(path, _to_size(image, size, method))
             written.append(str(path))
     if unread:
         done = f'{len(written)} of {len(files)} images were translated; '

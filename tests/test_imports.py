@@ -10,8 +10,9 @@ PACKAGE = 'gan_transfer'
 MODES = ('train', 'evaluate', 'translate', 'import_checkpoint')
 # Room -> the rooms of the package that it may import beside itself. The others may import all but the modes.
 MAY_IMPORT = {
-    'configs': {'errors', 'methods'},
-    'data': {'errors', 'run_config'},
+    'collectives': {'sharding'},
+    'configs': {'errors', 'methods', 'sharding'},
+    'data': {'errors', 'run_config', 'sharding'},
     'errors': set(),
     'image_pool': {'random'},
     'importers': {'methods', 'networks'},
@@ -21,9 +22,10 @@ MAY_IMPORT = {
     'networks': set(),
     'optimizer': set(),
     'random': set(),
+    'processes': {'errors'},
     'sharding': set(),
     'state': set(),
-    'step': {'methods', 'optimizer', 'random', 'sharding', 'state'},
+    'step': {'collectives', 'methods', 'optimizer', 'random', 'sharding', 'state'},
     'xla_flags': set(),
 }
 

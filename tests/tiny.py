@@ -49,8 +49,8 @@ def make_config(name, **changes):
     return config
 
 
-def make_experiment(name, devices=1, **changes):
-    mesh = sharding.make_mesh(jax.devices()[:devices])
+def make_experiment(name, devices=1, mesh=None, **changes):
+    mesh = sharding.make_mesh(jax.devices()[:devices], **(mesh or {}))
     return experiment_lib.make_experiment(make_config(name, **changes), domains=DOMAINS[name], mesh=mesh)
 
 
@@ -60,37 +60,42 @@ def default_experiment(name):
     return make_experiment(name)
 
 
-def make_batch(experiment, name, seed=0):
+def make_batch(experiment, name, seed=0, size=BATCH):
     rng = np.random.default_rng(seed)
     makers = {
-        'domain': lambda: rng.permutation(np.arange(BATCH) % DOMAINS[name]).astype(np.int32),
-        'latent': lambda: rng.normal(size=(BATCH, experiment.method.latent_size)).astype(np.float32),
-        'image': lambda: rng.integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8),
+        'domain': lambda: rng.permutation(np.arange(size) % DOMAINS[name]).astype(np.int32),
+        'latent': lambda: rng.normal(size=(size, experiment.method.latent_size)).astype(np.float32),
+        'image': lambda: rng.integers(0, 256, (size, SIZE, SIZE, 3), np.uint8),
     }
 
     def kind(field):
         return next((k for k in ('domain', 'latent') if k in field), 'image')
 
     batch = {field: makers[kind(field)]() for field in experiment.method.batch_fields}
-    return jax.device_put(batch, sharding.batch_sharding(experiment.mesh))
+    every = np.arange(size)
+    return {k: sharding.to_devices(experiment.mesh, v, every, size) for k, v in batch.items()}
 
 
-def plain_gradient_step(experiment, method=None, accumulation=1):
+def plain_gradient_step(experiment, method=None, accumulation=1, batch_size=BATCH):
     """A step whose update is minus the gradient, so that parameters tell gradients."""
     optimizers = dict.fromkeys(experiment.networks, Optimizer(optax.identity(), lambda images_seen: 1.0))
+    shardings = jax.tree.map(lambda x: x.sharding, _without_optimizers(experiment.abstract_state))
     return make_train_step(
         method or experiment.method,
         experiment.networks,
         optimizers,
-        experiment.mesh,
-        batch_size=BATCH,
+        shardings,
+        batch_size=batch_size,
         accumulation=accumulation,
     )
 
 
 def plain_state(experiment):
     """The first state with optimizer states that fit `plain_gradient_step`."""
-    state = experiment.init(0)
+    return _without_optimizers(experiment.init(0))
+
+
+def _without_optimizers(state):
     for side in ('generator', 'discriminator'):
         old = getattr(state, side)
         state = state.replace(
@@ -99,10 +104,10 @@ def plain_state(experiment):
     return state
 
 
-def gradients_of(experiment, name, **options):
+def gradients_of(experiment, name, batch_size=BATCH, seed=0, **options):
     before = jax.device_get(plain_state(experiment).params)
-    state, scalars = plain_gradient_step(experiment, **options)(
-        plain_state(experiment), make_batch(experiment, name), jax.random.key(1)
+    state, scalars = plain_gradient_step(experiment, batch_size=batch_size, **options)(
+        plain_state(experiment), make_batch(experiment, name, seed, batch_size), jax.random.key(1)
     )
     return jax.tree.map(np.subtract, before, jax.device_get(state.params)), jax.device_get(scalars)
 

@@ -5,7 +5,7 @@ more than the step, and any number of processes can divide the stream between th
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grain
@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from gan_transfer import sharding
 from gan_transfer.data.dataset import Dataset
 from gan_transfer.data.transforms import Augmentation, make_augmentation, resize
 
@@ -34,9 +35,8 @@ def make_pipeline(
     sampling: str,
     latent_size: int = 0,
     start_step: int = 0,
-    sharding: jax.sharding.Sharding | None = None,
-    process_index: int | None = None,
-    process_count: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    rows: Sequence[int] | None = None,
 ) -> grain.DatasetIterator:
     """Returns an endless iterator of batches, to be closed with `.close()`.
 
@@ -47,45 +47,54 @@ def make_pipeline(
     - 'paired' (pix2pix): sources are the first domain, shuffled as for 'two_domains'; 'paired' is the source's
       counterpart in the second domain, with the very same crop and mirroring.
 
-    Every other image is augmented by itself. Process p of n sees samples p, p+n, p+2n, ... of the stream: the set of
-    samples in global batch t is the same for any n.
+    Every other image is augmented by itself. Row r of batch t is sample t * batch_size + r of the stream, on whatever
+    devices; a process reads the rows that its own devices hold.
 
     Args:
       fields: of FIELDS. Images are uint8 [b, h, w, 3], domains int32 [b], latents float32 [b, latent_size] normal.
       start_step: number of the first batch.
-      sharding: makes global jax arrays of it, in the background; None gives the process's own rows in numpy.
-      process_index, process_count: of this process; by default as jax knows them.
+      mesh: makes global jax arrays on it, in the background; None gives numpy arrays of the rows.
+      rows: of the batch, ascending: those to read where there is no mesh; all by default.
 
     Raises:
-      ValueError: for an unknown field or sampling, a batch that can't be divided, too few domains or images.
+      ValueError: for an unknown field or sampling, too few domains or images.
     """
-    if process_count is None:
-        process_index, process_count = jax.process_index(), jax.process_count()
-    _check(dataset, config, fields, sampling, latent_size, process_count)
+    _check(dataset, fields, sampling, latent_size)
+    if mesh is not None:
+        rows = sharding.process_rows(mesh, config.batch_size)
+    rows = np.arange(config.batch_size) if rows is None else np.asarray(rows)
     seeds = [int(seed) for seed in np.random.SeedSequence(config.seed).generate_state(5)]
     choices = _CHOICES[sampling](dataset, seeds)
     fill = functools.partial(_fill, dataset, make_augmentation(config), tuple(fields), latent_size)
     samples = choices.random_map(fill, seed=seeds[4])
-    batches = samples[process_index::process_count].batch(
-        config.batch_size // process_count, drop_remainder=True
-    )
+    batches = _Rows(samples, rows, config.batch_size).batch(len(rows), drop_remainder=True)
     threads, prefetch = config.data.threads, config.data.prefetch
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, threads))
     stream = batches[start_step:].to_iter_dataset(options)
-    if sharding is not None:
-        stream = stream.map(functools.partial(_to_devices, sharding))
+    if mesh is not None:
+        stream = stream.map(functools.partial(_to_devices, mesh, rows, config.batch_size))
         stream = grain.experimental.ThreadPrefetchIterDataset(stream, prefetch_buffer_size=DEVICE_PREFETCH)
     return iter(stream)
 
 
-def _check(
-    dataset: Dataset,
-    config: ConfigDict,
-    fields: Sequence[str],
-    sampling: str,
-    latent_size: int,
-    process_count: int,
-) -> None:
+class _Rows(grain.MapDataset):
+    """Of every batch of a stream of samples, some rows."""
+
+    def __init__(self, samples: grain.MapDataset, rows: np.ndarray, batch_size: int):
+        super().__init__(samples)
+        self._rows, self._batch_size = rows.tolist(), batch_size
+
+    def __len__(self) -> int:
+        return len(self._parent) // self._batch_size * len(self._rows)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        batch, place = divmod(index, len(self._rows))
+        return self._parent[batch * self._batch_size + self._rows[place]]
+
+
+def _check(dataset: Dataset, fields: Sequence[str], sampling: str, latent_size: int) -> None:
     for field in fields:
         if field not in FIELDS:
             raise ValueError(f'unknown batch field {field!r}; there are {", ".join(FIELDS)}')
@@ -104,8 +113,6 @@ def _check(
             f'the training images of {dataset.name} are not pairs: data.share_keys=True makes pairs of emoji and '
             'glyphs, and a folder has them side by side in one image, or under one name in A/train and B/train'
         )
-    if config.batch_size % process_count:
-        raise ValueError(f'batch_size={config.batch_size} cannot be divided by {process_count} processes')
     for domain in dataset.domains:
         if not len(dataset.train[domain]):
             raise ValueError(f'domain {domain!r} of {dataset.name} has no training images')
@@ -204,6 +211,7 @@ def _fill(
     return sample
 
 
-def _to_devices(sharding: jax.sharding.Sharding, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    make: Callable[[np.ndarray], Any] = functools.partial(jax.make_array_from_process_local_data, sharding)
-    return {field: make(values) for field, values in batch.items()}
+def _to_devices(
+    mesh: jax.sharding.Mesh, rows: np.ndarray, batch_size: int, batch: dict[str, np.ndarray]
+) -> dict[str, jax.Array]:
+    return {field: sharding.to_devices(mesh, values, rows, batch_size) for field, values in batch.items()}

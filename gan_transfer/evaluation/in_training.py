@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from gan_transfer import processes
 from gan_transfer.checkpoint import BEST, Checkpoints
 from gan_transfer.evaluation.evaluator import Evaluator
 from gan_transfer.inference import Translator
@@ -32,7 +33,8 @@ class InTraining:
         """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet."""
         results = self._evaluator(lambda batch: self._translator(state.translate_params, batch))
         protocol, measure = self._evaluator.headline
-        self._last = results[protocol]['mean'][measure]
+        # All processes save together, or none does.
+        self._last = processes.of_the_first(results[protocol]['mean'][measure])
         if self._last < self._best:
             self._best, self._best_step = self._last, step
             self._checkpoints.save(step, state, {**about, VALUE: self._last})

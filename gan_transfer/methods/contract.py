@@ -57,7 +57,7 @@ class PhaseInput(NamedTuple):
       key: random key of this step and of this phase or forward pass, the same on every device.
       images_seen: images seen before this step, float32; weights that decay are functions of it.
       step: steps done before this one.
-      axis: name of the mesh axis that the batch is split along, for statistics of the whole batch.
+      axes: names of the mesh axes that the batch is split along, for statistics of the whole batch.
     """
 
     networks: Networks
@@ -67,7 +67,7 @@ class PhaseInput(NamedTuple):
     key: Key[Array, '']
     images_seen: Float[Array, '']
     step: Array
-    axis: str
+    axes: tuple[str, ...]
 
 
 class PhaseOutput(NamedTuple):

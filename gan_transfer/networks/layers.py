@@ -153,21 +153,23 @@ class TransposedConvolution(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalization (Ioffe and Szegedy 2015) with learnt scale and offset, in float32, and no running statistics.
 
-    Called with the mesh axis that the batch is split along, it takes mean and variance over the whole batch, on all
+    Called with the mesh axes that the batch is split along, it takes mean and variance over the whole batch, on all
     devices. Without, every image is normalized by itself, so that no image depends on its neighbours in a batch: what
     the original does when it translates (one image at a time, with that image's statistics).
     """
 
     @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c'], axis: str | None = None) -> Float[Array, 'b h w c']:
+    def __call__(
+        self, x: Float[Array, 'b h w c'], axes: tuple[str, ...] | None = None
+    ) -> Float[Array, 'b h w c']:
         scale = self.param('scale', scale_initializer, (x.shape[-1],))
         bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],))
         values = x.astype(jnp.float32)
 
         def mean(y: Array) -> Array:
-            if axis is None:
+            if axes is None:
                 return y.mean((1, 2), keepdims=True)
-            return jax.lax.pmean(y.mean((0, 1, 2)), axis)
+            return jax.lax.pmean(y.mean((0, 1, 2)), axes)
 
         centred = values - mean(values)
         normalized = centred * jax.lax.rsqrt(mean(jnp.square(centred)) + 1e-5)

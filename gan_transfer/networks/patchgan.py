@@ -21,7 +21,7 @@ class PatchDiscriminator(nn.Module):
 
     Attributes:
       antialias: resample by blurring in place of strides (CUT).
-      batch_norm: batch normalization in place of instance normalization (pix2pix); `axis` is then the mesh axis of the
+      batch_norm: batch normalization in place of instance normalization (pix2pix); `axes` are then the mesh axes of the
         batch, as `layers.BatchNorm` takes it.
     """
 
@@ -34,7 +34,7 @@ class PatchDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, 'b h w c'], axis: str | None = None
+        self, images: Float[Array, 'b h w c'], axes: tuple[str, ...] | None = None
     ) -> tuple[Float[Array, 'b h2 w2 1'], dict[str, Array]]:
         shared = {'padding': 1, 'initializer': self.initializer, 'dtype': self.dtype}
         features = {}
@@ -50,7 +50,7 @@ class PatchDiscriminator(nn.Module):
                 name=f'layer_{i}',
             )(x)
             if i > 0:
-                x = BatchNorm(name=f'norm_{i}')(x, axis) if self.batch_norm else normalize_instances(x)
+                x = BatchNorm(name=f'norm_{i}')(x, axes) if self.batch_norm else normalize_instances(x)
             x = leaky_relu(x)
             features[f'layer_{i}'] = x
             if halves and self.antialias:

@@ -21,7 +21,7 @@ class DownBlock(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c'], axis: str | None) -> Float[Array, 'b h2 w2 d']:
+    def __call__(self, x: Float[Array, 'b h w c'], axes: tuple[str, ...] | None) -> Float[Array, 'b h2 w2 d']:
         convolution = Convolution(
             self.features,
             4,
@@ -33,7 +33,7 @@ class DownBlock(nn.Module):
             name='convolution',
         )
         y = convolution(leaky_relu(x) if self.activate else x)
-        return BatchNorm(name='norm')(y, axis) if self.normalize else y
+        return BatchNorm(name='norm')(y, axes) if self.normalize else y
 
 
 class UpBlock(nn.Module):
@@ -50,7 +50,7 @@ class UpBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, 'b h w c'], keys: Key[Array, 'b'] | None, axis: str | None
+        self, x: Float[Array, 'b h w c'], keys: Key[Array, 'b'] | None, axes: tuple[str, ...] | None
     ) -> Float[Array, 'b h2 w2 d']:
         convolution = TransposedConvolution(
             self.features,
@@ -61,7 +61,7 @@ class UpBlock(nn.Module):
             name='convolution',
         )
         y = convolution(nn.relu(x))
-        y = BatchNorm(name='norm')(y, axis) if self.normalize else y
+        y = BatchNorm(name='norm')(y, axes) if self.normalize else y
         return layers.dropout(y, self.dropout, keys) if self.dropout and keys is not None else y
 
 
@@ -85,14 +85,14 @@ class UNetGenerator(nn.Module):
         self,
         images: Float[Array, 'b h w 3'],
         keys: Key[Array, 'b'] | None = None,
-        axis: str | None = None,
+        axes: tuple[str, ...] | None = None,
     ) -> tuple[Float[Array, 'b h w 3'], dict[str, Array]]:
         """Translates images.
 
         Args:
           images: in [-1, 1].
           keys: of the dropout, one for each image; None: no dropout.
-          axis: mesh axis of the batch, for its statistics; None: every image by its own, see `layers.BatchNorm`.
+          axes: mesh axes of the batch, for its statistics; None: every image by its own, see `layers.BatchNorm`.
         """
         shared = {'initializer': self.initializer, 'dtype': self.dtype}
         down = nn.remat(DownBlock, static_argnums=(2,)) if self.rematerialize else DownBlock
@@ -107,7 +107,7 @@ class UNetGenerator(nn.Module):
                 **shared,
                 name=f'down_{i}',
             )
-            x = features[f'down_{i}'] = block(x, axis)
+            x = features[f'down_{i}'] = block(x, axes)
             encoded.append(x)
         for i in reversed(range(self.depth)):
             x = encoded[i] if i == last else jnp.concatenate([encoded[i], x], axis=-1)
@@ -119,5 +119,5 @@ class UNetGenerator(nn.Module):
                 name=f'up_{i}',
             )
             block_keys = None if keys is None else jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
-            x = block(x, block_keys, axis)
+            x = block(x, block_keys, axes)
         return jnp.tanh(x.astype(jnp.float32)), features

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from gan_transfer import sharding
 from gan_transfer.data import make_pipeline, pipeline
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget
 
@@ -91,16 +92,12 @@ def test_shares_of_processes_make_the_whole_batch(config, sampling, processes, s
     options = {'sampling': sampling, 'start_step': start_step}
     whole = batches(dataset, config, 4, **options)
     shares = [
-        batches(dataset, config, 4, process_index=index, process_count=processes, **options)
-        for index in range(processes)
+        batches(dataset, config, 4, rows=rows, **options)
+        for rows in np.split(np.arange(config.batch_size), processes)
     ]
-    merged = []
-    for parts in zip(*shares, strict=True):
-        assert all(len(part['source']) == 8 // processes for part in parts)
-        # Row k of process p is sample k * processes + p.
-        stacked = {field: np.stack([part[field] for part in parts], 1) for field in FIELDS}
-        merged.append({field: values.reshape(8, *values.shape[2:]) for field, values in stacked.items()})
-    assert_equal(whole, merged)
+    for batch, parts in zip(whole, zip(*shares, strict=True), strict=True):
+        merged = {field: np.concatenate([part[field] for part in parts]) for field in FIELDS}
+        assert_equal([batch], [merged])
 
 
 @SAMPLINGS
@@ -208,13 +205,12 @@ def test_latents_are_normal_and_independent(config, sampling):
 
 @SAMPLINGS
 def test_global_arrays_hold_the_same_values(config, sampling):
-    mesh = jax.make_mesh((jax.device_count(),), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
-    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
-    config.batch_size = 8 * jax.device_count()
-    found = batches(made_dataset(5, 7), config, 3, sampling=sampling, sharding=sharding, start_step=2)
+    mesh = sharding.make_mesh(fsdp=2, spatial=2)
+    found = batches(made_dataset(5, 7), config, 3, sampling=sampling, mesh=mesh, start_step=2)
     for batch in found:
-        assert all(isinstance(values, jax.Array) for values in batch.values())
-        assert all(values.sharding.is_equivalent_to(sharding, values.ndim) for values in batch.values())
+        parts = {field: values.addressable_shards[0].data.shape for field, values in batch.items()}
+        assert parts['source'] == (4, 4, 8, 3)
+        assert parts['latent'] == (4, LATENT)
     expected = batches(made_dataset(5, 7), config, 3, sampling=sampling, start_step=2)
     assert_equal([jax.device_get(batch) for batch in found], expected)
 
@@ -240,7 +236,6 @@ def test_unreadable_images_are_replaced_by_the_next(config, sampling):
         ({'sampling': 'random'}, "'random'.*two_domains, class_balanced"),
         ({'sizes': (5,)}, 'two domains are needed, made has 1'),
         ({'sizes': (5, 0)}, "'b' of made has no training images"),
-        ({'process_index': 0, 'process_count': 3}, 'batch_size=8.*3 processes'),
     ],
 )
 def test_wrong_values_are_named(config, options, text):

@@ -44,7 +44,7 @@ def test_a_mirrored_step_sees_mirrored_images_and_compares_them_mirrored_back():
             key=jax.random.key(seed),
             images_seen=jnp.zeros(()),
             step=jnp.zeros((), jnp.int32),
-            axis='data',
+            axes=('data',),
         )
         translated = method._translated(given)
         mirrored = bool(translated['mirrored'])

@@ -15,10 +15,10 @@ def _images(shape, seed=0):
 
 def _batch_norm(images, devices):
     norm, params = layers.BatchNorm(), {'scale': jnp.array([1.0, 2.0]), 'bias': jnp.array([0.0, 5.0])}
-    split = PartitionSpec(sharding.DATA)
+    split = PartitionSpec(sharding.BATCH)
     mesh = sharding.make_mesh(jax.devices()[:devices])
     mapped = jax.shard_map(
-        lambda x: norm.apply({'params': params}, x, sharding.DATA), mesh=mesh, in_specs=split, out_specs=split
+        lambda x: norm.apply({'params': params}, x, sharding.BATCH), mesh=mesh, in_specs=split, out_specs=split
     )
     return jax.jit(mapped)(jax.device_put(images, sharding.batch_sharding(mesh)))
 

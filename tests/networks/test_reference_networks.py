@@ -22,8 +22,8 @@ NETWORKS = {
     'cut_generator_resnet9': ('cut', 'generator', ()),
     'cut_discriminator_patchgan': ('cut', 'discriminator', ()),
     # Batch statistics are those of both images, on two devices.
-    'pix2pix_generator_unet128': ('pix2pix', 'generator', (None, sharding.DATA)),
-    'pix2pix_discriminator_patchgan': ('pix2pix', 'discriminator', (sharding.DATA,)),
+    'pix2pix_generator_unet128': ('pix2pix', 'generator', (None, sharding.BATCH)),
+    'pix2pix_discriminator_patchgan': ('pix2pix', 'discriminator', (sharding.BATCH,)),
 }
 
 
@@ -45,7 +45,7 @@ def test_network_is_the_original_s(name):
     family, network, more = NETWORKS[name]
     weights, images = case.weights(), jnp.asarray(case.image('x'))
     module = _network(family, network, weights, images.shape[1])
-    mesh, split = sharding.make_mesh(jax.devices()[: len(images)]), PartitionSpec(sharding.DATA)
+    mesh, split = sharding.make_mesh(jax.devices()[: len(images)]), PartitionSpec(sharding.BATCH)
     mapped = jax.shard_map(
         lambda params, x: module.apply({'params': params}, x, *more),
         mesh=mesh,

@@ -2,7 +2,7 @@
 
     python -m benchmarks.workers SIDE TASK FOLDER
 
-Answers with one JSON object a line: first about the task, then the seconds of each run. FOLDER is shared by the sides:
+Answers with one JSON object a line: first about the task, then the seconds of each turn's second run. FOLDER is shared by the sides:
 translation is of the same weights and the same image, which PyTorch's side leaves there.
 """
 
@@ -164,6 +164,7 @@ def main(side: str, index: str, folder: str) -> None:
     run()  # the first run is never counted
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
+        run()  # nor the first of each turn: caches and memory are the others' by then
         started = time.perf_counter()
         run()
         seconds = time.perf_counter() - started

@@ -41,7 +41,7 @@ def mean_gradients(gradients: Tree, split: Tree, axes: tuple[str, ...]) -> Tree:
 
 def squared_norm(tree: Tree, split: Tree) -> jax.Array:
     """Returns the sum of the squares of all elements, whichever devices hold them."""
-    squares = jax.tree.map(lambda x: jnp.sum(jnp.square(x)), tree)
+    squares = jax.tree.map(lambda x: jnp.vdot(x, x), tree)
     pairs = list(zip(jax.tree.leaves(squares), jax.tree.leaves(split), strict=True))
     total = sum(square for square, axis in pairs if axis == WHOLE)
     parts = [square for square, axis in pairs if axis != WHOLE]

@@ -22,15 +22,14 @@ class Optimizer(NamedTuple):
 
     def update(
         self, gradients: Any, state: Any, params: Any, *, images_seen: jax.Array, norm: jax.Array
-    ) -> tuple[Any, Any]:
-        """Returns what to add to the parameters and the new optimizer state.
+    ) -> tuple[Any, jax.Array, Any]:
+        """Returns the direction to leave the parameters by, how far (the learning rate), and the new optimizer state.
 
         `norm` is that of the network's whole gradient, of which a device may hold a part.
         """
         direction = optax.with_extra_args_support(self.direction)
         direction, state = direction.update(gradients, state, params, norm=norm)
-        rate = self.learning_rate(images_seen)
-        return jax.tree.map(lambda d: -rate * d, direction), state
+        return direction, self.learning_rate(images_seen), state
 
 
 def make_schedule(

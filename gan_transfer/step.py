@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 
 from gan_transfer import collectives, random, sharding
@@ -175,15 +174,15 @@ def _update_side(
     of_gradient, of_update = {}, {}
     for name in phase.networks:
         of_gradient[name] = collectives.squared_norm(gradients[name], split[name])
-        update, optimizer_state[name] = optimizers[name].update(
+        direction, rate, optimizer_state[name] = optimizers[name].update(
             gradients[name],
             optimizer_state[name],
             params[name],
             images_seen=images_seen,
             norm=jnp.sqrt(of_gradient[name]),
         )
-        of_update[name] = collectives.squared_norm(update, split[name])
-        params[name] = optax.apply_updates(params[name], update)
+        of_update[name] = rate**2 * collectives.squared_norm(direction, split[name])
+        params[name] = jax.tree.map(lambda p, d, rate=rate: p - rate * d, params[name], direction)
     norms = {'gradient_norm': of_gradient, 'update_norm': of_update}
     return SideState(params, optimizer_state), {k: jnp.sqrt(sum(v.values())) for k, v in norms.items()}
 

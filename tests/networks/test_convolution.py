@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_transfer.networks import convolution, layers, plain_convolution
+from gan_transfer.networks import convolution, layers, plain_convolution, winograd
 
 
 def _dilated(images, kernel):
@@ -87,6 +87,9 @@ def _derivatives(function, images, kernel):
         ((7, 8), (3, 3, 5, 6), 2, 1),
         ((2, 2), (4, 4, 5, 6), 2, 1),
         ((4, 4), (4, 4, 5, 6), 1, 0),  # a single place
+        ((18, 18), (3, 3, 256, 256), 1, 0),  # by Winograd's filtering
+        ((17, 16), (3, 3, 128, 160), 1, 1),
+        ((18, 18), (4, 4, 128, 128), 1, 1),
     ],
 )
 def test_convolution_and_its_derivatives_of_both_orders(size, kernel, stride, padding):
@@ -103,6 +106,35 @@ def test_convolution_and_its_derivatives_of_both_orders(size, kernel, stride, pa
         _derivatives(ours, images, weights), _derivatives(plain, images, weights), strict=True
     ):
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize('size', [(10, 7), (70, 33)])  # in one piece and in bands
+@pytest.mark.parametrize('taps', [2, 3, 4])
+def test_winograd_s_filtering(size, taps):
+    images = jax.random.normal(jax.random.key(0), (2, *size, 5))
+    kernel = jax.random.normal(jax.random.key(1), (taps, taps, 5, 4))
+    y, pullback = jax.vjp(lambda x, k: plain_convolution.forward(x, k, stride=1, padding=1), images, kernel)
+    gradient = jax.random.normal(jax.random.key(2), y.shape)
+    of_images, of_kernel = pullback(gradient)
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    size = (taps, taps)
+    for ours, theirs in (
+        (winograd.forward(images, kernel, padding=1), y),
+        (winograd.images_gradient(gradient, kernel, padding=1), of_images),
+        (winograd.kernel_gradient(padded, gradient, kernel_size=size), of_kernel),
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * float(abs(theirs).max()))
+
+
+def test_half_the_products_on_cpus_in_float32_only():
+    def flops(dtype):
+        images, kernel = jnp.zeros((1, 34, 34, 256), dtype), jnp.zeros((3, 3, 256, 256))
+        program = jax.jit(lambda x, k: convolution.convolve(x, k)).lower(images, kernel).compile()
+        return program.cost_analysis()['flops']
+
+    direct = 2 * 9 * 32 * 32 * 256**2
+    assert flops(jnp.float32) < 0.6 * direct
+    assert flops(jnp.bfloat16) > 0.9 * direct
 
 
 def test_accelerators_get_the_plain_convolution():

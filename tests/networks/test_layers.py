@@ -18,7 +18,10 @@ def _batch_norm(images, devices):
     split = PartitionSpec(sharding.BATCH)
     mesh = sharding.make_mesh(jax.devices()[:devices])
     mapped = jax.shard_map(
-        lambda x: norm.apply({'params': params}, x, sharding.BATCH), mesh=mesh, in_specs=split, out_specs=split
+        lambda x: norm.apply({'params': params}, x, sharding.BATCH),
+        mesh=mesh,
+        in_specs=split,
+        out_specs=split,
     )
     return jax.jit(mapped)(jax.device_put(images, sharding.batch_sharding(mesh)))
 

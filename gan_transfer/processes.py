@@ -116,8 +116,7 @@ def is_first() -> bool:
 def after_the_first(work: Callable[[], T]) -> T:
     """Returns what `work` returns, which the first process does before the others: they find what it has prepared.
 
-    Raises:
-      UserError: on all processes, where the first one raises it.
+    Where the first one fails for a value or a file, the others raise UserError.
     """
     if jax.process_count() == 1:
         return work()
@@ -125,7 +124,7 @@ def after_the_first(work: Callable[[], T]) -> T:
     if is_first():
         try:
             result = work()
-        except (UserError, ValueError, OSError) as error:
+        except (ValueError, OSError) as error:
             failure = error
     failed = multihost_utils.broadcast_one_to_all(np.int32(failure is not None))
     if failure:
@@ -143,6 +142,9 @@ def of_the_first(value: float) -> float:
 
 
 def _is_loss(error: Exception) -> bool:
-    """Whether an error tells that another process is gone."""
-    signs = ('gloo', 'nccl', 'connection', 'socket closed', 'heartbeat', 'coordination service', 'barrier')
-    return isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error).lower() for sign in signs)
+    """Whether an error tells that another process is gone. XLA raises such as errors of several types."""
+    signs = (
+        *('gloo', 'nccl', 'heartbeat', 'coordination service', 'barrier'),
+        *('connection closed', 'connection reset', 'socket closed'),
+    )
+    return any(sign in str(error).lower() for sign in signs)

@@ -209,13 +209,6 @@ def read_config() -> ConfigDict:
 
 def run() -> int:
     """Does what the flags say; returns the exit status."""
-    check_flags()
-    xla_flags.set_flags()
-    host_memory.keep_freed_memory()
-    if REAL.value is None and MODE.value in ('train', 'evaluate', 'translate'):
-        from gan_transfer import processes
-
-        processes.start(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
     config = read_config()
     if MODE.value == 'train':
         from gan_transfer.train import train
@@ -260,8 +253,21 @@ def main(argv: list[str]) -> None:
     if not flags.FLAGS['verbosity'].present:
         logging.set_verbosity(logging.WARNING)  # the libraries tell much
     with leave_with_one_line():
-        status = run()
+        check_flags()
+        xla_flags.set_flags()
+        host_memory.keep_freed_memory()
+        with all_processes(), leave_with_one_line():
+            status = run()
     sys.exit(status)
+
+
+def all_processes() -> contextlib.AbstractContextManager:
+    """In it, this process works with the others of its run, where there are any and the mode is one for several."""
+    if REAL.value is not None or MODE.value not in ('train', 'evaluate', 'translate'):
+        return contextlib.nullcontext()
+    from gan_transfer import processes
+
+    return processes.joined(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
 
 
 @contextlib.contextmanager
@@ -275,11 +281,6 @@ def leave_with_one_line() -> Iterator[None]:
         fail(error, 1)
     except KeyboardInterrupt:
         fail(RuntimeError('interrupted'), 128 + signal.SIGINT)
-    except Exception as error:
-        from gan_transfer import processes
-
-        processes.leave_the_others(error)
-        raise
 
 
 def fail(error: Exception, status: int) -> NoReturn:

@@ -38,6 +38,10 @@ def check_folder(flag: str, folder: str | os.PathLike) -> None:
     Raises:
       UserError: naming `flag` and the part of the path that is in the way.
     """
+    if '://' in os.fspath(folder):
+        raise UserError(
+            f'--{flag}: {folder} is in an object store, where runs cannot be; mount it as a folder'
+        )
     there = pathlib.Path(folder).absolute()
     while not os.path.exists(there) and there != there.parent:  # False also where it cannot be looked up
         there = there.parent

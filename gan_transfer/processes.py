@@ -1,9 +1,12 @@
-"""Several processes as one run: how they start, wait for the first one, and leave when one of them is gone."""
+"""Several processes as one run: how they start, wait for the first one, and end when one of them is gone."""
 
+import contextlib
+import faulthandler
 import os
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import jax
@@ -15,16 +18,22 @@ from gan_transfer.errors import UserError
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
 # Where a cluster says that it started one process only, which then has all of its host's devices.
-_PROCESS_COUNTS = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+_COUNTS = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+# Prints its argument when it finds the pipe closed with nothing in it: whoever held the other end was killed.
+_WATCH = 'import sys\nif not sys.stdin.read(): print(sys.argv[1], file=sys.stderr)'
 
 T = TypeVar('T')
 
 
-def start(coordinator: str | None, count: int | None, index: int | None) -> None:
-    """Joins the other processes; to be called before JAX's first use of a device.
+@contextlib.contextmanager
+def joined(coordinator: str | None, count: int | None, index: int | None) -> Iterator[None]:
+    """While it lasts, this process is one of a run's; to be entered before JAX's first use of a device.
 
     What is not given is taken from TPU, SLURM, Kubernetes and Open MPI environments, as `jax.distributed.initialize`
     does. Without any of these, or with a `count` of 1, this process is the only one.
+
+    When another process is lost, this one ends with a line about it and a status that is not 0: within
+    `HEARTBEAT_SECONDS`, from Python or, where that waits for the lost one, by JAX aborting it.
 
     Args:
       coordinator: address and port of the first process, the same for all.
@@ -34,35 +43,69 @@ def start(coordinator: str | None, count: int | None, index: int | None) -> None
     Raises:
       UserError: where some are given and others not, or the index is not below the count.
     """
+    if not _start(coordinator, count, index):
+        yield
+        return
+    name = f'process {jax.process_index()} of {jax.process_count()}'
+    lost = (
+        f'error: {name} cannot go on: it was killed, or another process is gone; the same commands, all of them '
+        'again, go on from the last checkpoint'
+    )
+    # JAX aborts the process from a thread of its own, where no Python gets a word in; a dump of all threads is no help.
+    faulthandler.disable()
+    watch = subprocess.Popen(
+        [sys.executable, '-c', _WATCH, lost], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield
+    except Exception as error:
+        if not _is_loss(error):
+            traceback.print_exception(error)
+            watch.communicate(b'said')
+        # Ended in the usual way, it would first wait for the others, who wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+    except BaseException:
+        _end(watch)
+        raise
+    _end(watch)
+
+
+def _end(watch: subprocess.Popen) -> None:
+    """Waits for the other processes to end too."""
+    jax.distributed.shutdown()
+    watch.communicate(b'ended')
+
+
+def _start(coordinator: str | None, count: int | None, index: int | None) -> bool:
+    """Whether there are others, whom this process has then joined."""
     given = {'coordinator': coordinator, 'process_count': count, 'process_index': index}
     missing = [name for name, value in given.items() if value is None]
-    if count == 1 or (len(missing) == 3 and any(os.environ.get(name) == '1' for name in _PROCESS_COUNTS)):
-        return
     limits = {
         'heartbeat_timeout_seconds': HEARTBEAT_SECONDS,
         'shutdown_timeout_seconds': HEARTBEAT_SECONDS,
     }
-    if not missing:
-        if index >= count:
-            raise UserError(f'--process_index is {index}; it must be below --process_count, {count}')
-        if ':' not in coordinator:
-            raise UserError(f'--coordinator is {coordinator!r}; it is written HOST:PORT')
-        jax.distributed.initialize(coordinator, count, index, cluster_detection_method='deactivate', **limits)
-    elif len(missing) == 3:
+    if count == 1 or (len(missing) == 3 and any(os.environ.get(name) == '1' for name in _COUNTS)):
+        return False
+    if len(missing) == 3:
         try:
             jax.distributed.initialize(**limits)
         except ValueError as error:
             if 'coordinator_address' not in str(error):  # JAX's word for: there is no cluster
                 raise
-    else:
+            return False
+        return jax.process_count() > 1
+    if missing:
         raise UserError(
             f'--coordinator, --process_count and --process_index go together; --{missing[0]} is missing'
         )
-
-
-def several() -> bool:
-    """Whether this is one of several processes, without using a device."""
-    return jax.distributed.is_initialized() and jax.process_count() > 1
+    if index >= count:
+        raise UserError(f'--process_index is {index}; it must be below --process_count, {count}')
+    if ':' not in coordinator:
+        raise UserError(f'--coordinator is {coordinator!r}; it is written HOST:PORT')
+    jax.distributed.initialize(coordinator, count, index, cluster_detection_method='deactivate', **limits)
+    return True
 
 
 def is_first() -> bool:
@@ -73,8 +116,7 @@ def is_first() -> bool:
 def after_the_first(work: Callable[[], T]) -> T:
     """Returns what `work` returns, which the first process does before the others: they find what it has prepared.
 
-    Raises:
-      UserError: on all processes, where the first one raises it.
+    Where the first one fails for a value or a file, the others raise UserError.
     """
     if jax.process_count() == 1:
         return work()
@@ -82,7 +124,7 @@ def after_the_first(work: Callable[[], T]) -> T:
     if is_first():
         try:
             result = work()
-        except UserError as error:
+        except (ValueError, OSError) as error:
             failure = error
     failed = multihost_utils.broadcast_one_to_all(np.int32(failure is not None))
     if failure:
@@ -94,32 +136,15 @@ def after_the_first(work: Callable[[], T]) -> T:
 
 def of_the_first(value: float) -> float:
     """Returns the first process's value, in float32 where there are others: what all must decide alike."""
-    return (
-        value if jax.process_count() == 1 else float(multihost_utils.broadcast_one_to_all(np.float32(value)))
-    )
-
-
-def leave_the_others(error: Exception) -> None:
-    """Where this is one of several processes, ends it now; returns where it is alone.
-
-    Ended by an exception, it would first wait for the others, who wait for it.
-    """
-    if not several():
-        return
-    if _is_loss(error):
-        reason = ' '.join(str(error).split())[:200]
-        print(
-            'error: another process of this run is gone; the same commands, all of them again, go on from the last '
-            f'checkpoint ({reason})',
-            file=sys.stderr,
-        )
-    else:
-        traceback.print_exception(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+    if jax.process_count() == 1:
+        return value
+    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
 def _is_loss(error: Exception) -> bool:
-    signs = ('gloo', 'nccl', 'connection', 'socket closed', 'heartbeat', 'coordination service', 'barrier')
-    return isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error).lower() for sign in signs)
+    """Whether an error tells that another process is gone. XLA raises such as errors of several types."""
+    signs = (
+        *('gloo', 'nccl', 'heartbeat', 'coordination service', 'barrier'),
+        *('connection closed', 'connection reset', 'socket closed'),
+    )
+    return any(sign in str(error).lower() for sign in signs)

@@ -29,6 +29,11 @@ CYCLEGAN, STARGAN_V2 = (
             (CYCLEGAN, '--workdir=x', '--config.batch_size=3'),
             ('batch_size is 3', '2 device', 'multiple of 2'),
         ),
+        (
+            (CYCLEGAN, '--workdir=x', '--config.mesh.data=3'),
+            ('mesh.data x mesh.fsdp x mesh.spatial is 3 x 1 x 1 = 3', '2 device'),
+        ),
+        ((CYCLEGAN, '--workdir=x', '--process_index=1'), ('go together', '--coordinator is missing')),
         ((STARGAN_V2, '--workdir=x', '--config.image_size=36'), ('image_size is 36', 'powers of two')),
         ((CYCLEGAN, '--workdir=x', '--config.data.domains=twemoji'), ('2 domains', '1')),
         (

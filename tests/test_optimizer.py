@@ -31,14 +31,14 @@ def test_weight_decay_goes_through_adam():
     # Without a gradient, coupled decay moves a weight by the full rate; decoupled decay would move it by rate * decay.
     optimizer = make_optimizer(_config(weight_decay=1e-2), 'generator', 1000)
     params = {'w': jnp.array([3.0, -2.0])}
-    update, _ = optimizer.update(
+    direction, rate, _ = optimizer.update(
         {'w': jnp.zeros(2)},
         optimizer.direction.init(params),
         params,
         images_seen=jnp.float32(0),
         norm=jnp.float32(0),
     )
-    np.testing.assert_allclose(update['w'], [-0.1, 0.1], rtol=1e-4)
+    np.testing.assert_allclose(-rate * direction['w'], [-0.1, 0.1], rtol=1e-4)
 
 
 def test_one_network_s_rate():

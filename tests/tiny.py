@@ -49,8 +49,9 @@ def make_config(name, **changes):
     return config
 
 
-def make_experiment(name, devices=1, mesh=None, **changes):
-    mesh = sharding.make_mesh(jax.devices()[:devices], **(mesh or {}))
+def make_experiment(name, mesh=None, **changes):
+    """The method on `mesh`, on one device without."""
+    mesh = mesh or sharding.make_mesh(jax.devices()[:1])
     return experiment_lib.make_experiment(make_config(name, **changes), domains=DOMAINS[name], mesh=mesh)
 
 
@@ -105,11 +106,13 @@ def _without_optimizers(state):
 
 
 def gradients_of(experiment, name, batch_size=BATCH, seed=0, **options):
-    before = jax.device_get(plain_state(experiment).params)
+    # Whole on every device, so that each of several processes sees them.
+    whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(experiment.mesh))
+    before = jax.device_get(whole(plain_state(experiment).params))
     state, scalars = plain_gradient_step(experiment, batch_size=batch_size, **options)(
         plain_state(experiment), make_batch(experiment, name, seed, batch_size), jax.random.key(1)
     )
-    return jax.tree.map(np.subtract, before, jax.device_get(state.params)), jax.device_get(scalars)
+    return jax.tree.map(np.subtract, before, jax.device_get(whole(state.params))), jax.device_get(scalars)
 
 
 @functools.cache

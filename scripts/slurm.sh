@@ -1,0 +1,18 @@
+#!/bin/bash
+# One run on several nodes of a SLURM cluster: sbatch scripts/slurm.sh --config=configs/cyclegan_horse2zebra.py --workdir=/shared/runs/zebra
+#
+# The same command, submitted again, goes on from the newest checkpoint.
+#SBATCH --job-name=gan_transfer
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=8   # one process for each GPU
+#SBATCH --gpus-per-node=8
+#SBATCH --cpus-per-task=8
+#SBATCH --time=24:00:00
+#SBATCH --signal=TERM@120     # two minutes before the end: time to save
+#SBATCH --requeue
+#SBATCH --open-mode=append
+set -euo pipefail
+
+source .venv/bin/activate
+# --kill-on-bad-exit: when a process is lost, none is left waiting, whatever state it is in.
+srun --kill-on-bad-exit=1 python launch.py --mode=train "$@"

@@ -23,6 +23,8 @@ from gan_transfer.methods import METHODS
 AUGMENTATIONS = ('resize_crop', 'random_resized_crop', 'none')
 SCHEDULES = ('constant', 'linear', 'cosine')
 COMPUTE_DTYPES = ('float32', 'bfloat16')
+ON_DAMAGE = ('error', 'fallback')
+ON_DIVERGENCE = ('stop', 'rollback')
 POSITIVE = (
     *('image_size', 'batch_size', 'train_images', 'accumulation', 'keep_checkpoints', 'evaluate_batch_size'),
     *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
@@ -51,6 +53,10 @@ def get_config() -> ConfigDict:
     config.sample_columns = 6  # target images in a sample grid, for methods that take one
     config.checkpoint_every_images = 20_000
     config.keep_checkpoints = 2  # the newest so many stay
+    config.checkpoint = ConfigDict()
+    config.checkpoint.on_damage = 'error'  # one of ON_DAMAGE: stop, or take the newest good one
+    config.on_divergence = 'stop'  # one of ON_DIVERGENCE: stop, or go back to the last checkpoint
+    config.max_rollbacks = 3  # in all, each with the data in another order
     config.evaluate_every_images = 0  # and at the end; keeps the best beside the newest; 0: never
     config.evaluate_batch_size = 32  # images; changes no number
     config.evaluation = _evaluation()
@@ -178,9 +184,11 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     """
     _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
     _one_of(config, 'data.augmentation', AUGMENTATIONS)
+    _one_of(config, 'checkpoint.on_damage', ON_DAMAGE)
+    _one_of(config, 'on_divergence', ON_DIVERGENCE)
     for key in POSITIVE:
         _within(config, key, 1)
-    for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images'):
+    for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
         _within(config, key, 0)
     _within(config, 'evaluation.resamples', 2)
     for key in ('data.crop_probability', 'data.max_corrupt_share'):

@@ -7,7 +7,9 @@ import jax
 
 
 class Interruption:
-    """In a `with`: the first SIGINT or SIGTERM is noted in `signal`, the second one acts as usual.
+    """In a `with`: the first SIGINT or SIGTERM is noted in `signal`, the second one ends the process at once.
+
+    At once: also in the middle of a compilation or of a save, where no Python runs. A checkpoint is whole or not there.
 
     With several processes SIGTERM is left to JAX, which agrees with the others on a step to stop at
     (`Checkpoints.preempted`).
@@ -24,12 +26,10 @@ class Interruption:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._restore()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, _: Any) -> None:
         self.signal = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for other in self._signals:
+            signal.signal(other, signal.SIG_DFL)

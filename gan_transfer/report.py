@@ -8,6 +8,8 @@ import jax
 import rich.console
 import rich.progress
 
+from gan_transfer.resume import Start
+
 
 class _Speed(rich.progress.ProgressColumn):
     """Images per second, and how much time is left at that speed."""
@@ -67,7 +69,7 @@ class Report:
             self.say(f'{images} of {self._total} images, {speed:.1f} images/s, {left} left; {terms}')
 
 
-def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int) -> str:
+def describe(config: Any, dataset: Any, experiment: Any, start: Start, total: int) -> str:
     """Returns what a training starts with, for people."""
     parameters = {
         name: sum(math.prod(x.shape) for x in jax.tree.leaves(params))
@@ -77,12 +79,12 @@ def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int)
     images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
     if dataset.faults.count:
         images += f'; unreadable and replaced: {dataset.faults.count}'
-    start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
+    first = 'a new run' if start.state is None else f'resuming at {start.step * config.batch_size} images'
     return (
         f'{config.method.name} at {config.image_size} px on {jax.device_count()} {jax.default_backend()} device(s)\n'
         f'data: {dataset.name}; training images: {images}\n'
         f'parameters: {sizes}\n'
-        f'{start}; {total} steps of {config.batch_size} images in all'
+        f'{first}; {total} steps of {config.batch_size} images in all'
     )
 
 

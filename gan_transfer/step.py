@@ -160,14 +160,16 @@ def _update_side(
     optimizers: dict[str, Optimizer],
     images_seen: jax.Array,
 ) -> tuple[SideState, dict[str, jax.Array]]:
-    """Returns the side after the phase's optimizer step, and the norms of gradient and update."""
+    """Returns the side after the phase's optimizer step, and the norms of gradient, update and parameters."""
     params, optimizer_state, updates = dict(side.params), dict(side.optimizer_state), {}
     for name in phase.networks:
         updates[name], optimizer_state[name] = optimizers[name].update(
             gradients[name], optimizer_state[name], params[name], images_seen
         )
         params[name] = optax.apply_updates(params[name], updates[name])
-    norms = {'gradient_norm': optax.tree.norm(gradients), 'update_norm': optax.tree.norm(updates)}
+    changed = {name: params[name] for name in phase.networks}
+    norms = {'gradient_norm': gradients, 'update_norm': updates, 'parameter_norm': changed}
+    norms = {name: optax.tree.norm(tree) for name, tree in norms.items()}
     return SideState(params, optimizer_state), norms
 
 

@@ -1,10 +1,11 @@
 """The writer: one line a step, also after a restart."""
 
 import json
+import struct
 
 import numpy as np
 import PIL.Image
-import tensorboardX
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from gan_transfer.writer import Writer, last_picture
 
@@ -57,9 +58,30 @@ def test_pictures_are_named_by_images_seen(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), picture)
 
 
-def test_tensorboard_drops_the_steps_behind_the_first_one(tmp_path, monkeypatch):
-    purged = []
-    monkeypatch.setattr(tensorboardX, 'SummaryWriter', lambda folder, purge_step: purged.append(purge_step))
-    for first in (0, 3):
-        Writer(tmp_path, first)._lines.close()
-    assert purged == [1, 4]
+def events(workdir):
+    """What TensorBoard shows of a run's event files, in their order: step -> values."""
+    shown = {}
+    for path in sorted((workdir / 'tensorboard').iterdir()):
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack('Q', data[:8])
+            event, data = Event.FromString(data[12 : 12 + length]), data[16 + length :]
+            if event.session_log.status == SessionLog.START:
+                shown = {step: values for step, values in shown.items() if step < event.step}
+            elif event.summary.value:
+                shown[event.step] = {value.tag: value.simple_value for value in event.summary.value}
+    return shown
+
+
+def test_tensorboard_shows_every_step_once_after_a_kill(tmp_path):
+    """Nothing closes the first writer, and all that it wrote before `flush` is there."""
+    first = Writer(tmp_path, 0)
+    for step in (1, 2, 3):
+        first.scalars(step, {'a': step / 4, 'b': np.nan})
+    first.flush()
+    assert events(tmp_path) == {step: {'a': step / 4} for step in (1, 2, 3)}
+    second = Writer(tmp_path, 2)
+    second.scalars(3, {'a': 5.0})
+    second.close()
+    first.close()
+    assert events(tmp_path) == {1: {'a': 0.25}, 2: {'a': 0.5}, 3: {'a': 5.0}}

@@ -34,6 +34,7 @@ def make_pipeline(
     sampling: str,
     latent_size: int = 0,
     start_step: int = 0,
+    order: int = 0,
     sharding: jax.sharding.Sharding | None = None,
     process_index: int | None = None,
     process_count: int | None = None,
@@ -53,6 +54,7 @@ def make_pipeline(
     Args:
       fields: of FIELDS. Images are uint8 [b, h, w, 3], domains int32 [b], latents float32 [b, latent_size] normal.
       start_step: number of the first batch.
+      order: which of the seed's streams; each has the images in an order of its own, differently augmented.
       sharding: makes global jax arrays of it, in the background; None gives the process's own rows in numpy.
       process_index, process_count: of this process; by default as jax knows them.
 
@@ -62,7 +64,8 @@ def make_pipeline(
     if process_count is None:
         process_index, process_count = jax.process_index(), jax.process_count()
     _check(dataset, config, fields, sampling, latent_size, process_count)
-    seeds = [int(seed) for seed in np.random.SeedSequence(config.seed).generate_state(5)]
+    entropy = np.random.SeedSequence(config.seed, spawn_key=(order,) if order else ())
+    seeds = [int(seed) for seed in entropy.generate_state(5)]
     choices = _CHOICES[sampling](dataset, seeds)
     fill = functools.partial(_fill, dataset, make_augmentation(config), tuple(fields), latent_size)
     samples = choices.random_map(fill, seed=seeds[4])

@@ -25,7 +25,7 @@ class InTraining:
         self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
         self._batch_size = config.batch_size
         step = self._checkpoints.latest()
-        self._best = self._checkpoints.about(step)[VALUE] if step else math.inf
+        self._best = math.inf if step is None else self._checkpoints.about(step)[VALUE]
         self._best_step, self._last = step, math.nan
 
     def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:
@@ -41,6 +41,13 @@ class InTraining:
             for name, result in results.items()
             for key, value in result['mean'].items()
         }
+
+    def forget_after(self, step: int) -> None:
+        """Sets aside a best state of steps behind `step`, which will be taken anew and differently."""
+        if self._best_step is not None and self._best_step > step:
+            self._checkpoints.wait()
+            self._checkpoints.set_aside(step + 1)
+            self._best, self._best_step = math.inf, None
 
     def summary(self) -> str:
         """Returns a line about the last and the best evaluation."""

@@ -17,7 +17,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -240,10 +240,22 @@ def run() -> int:
 def main(argv: list[str]) -> None:
     del argv
     if not flags.FLAGS['verbosity'].present:
-        logging.set_verbosity(logging.WARNING)  # the libraries tell much
+        quiet_libraries()
     with leave_with_one_line():
         status = run()
     sys.exit(status)
+
+
+def quiet_libraries() -> None:
+    """Leaves what the libraries log aside: what matters of it they raise, and one line tells it."""
+    logging.set_verbosity(logging.FATAL)
+
+    def tell(unraisable: Any) -> None:
+        # After a failed read or write, TensorStore calls back into an event loop that Orbax has closed.
+        if str(unraisable.exc_value) != 'Event loop is closed':
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = tell
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from tests.forked_runs import ForkedRuns
 
 pytestmark = pytest.mark.xdist_group('survival')
 TIMES = ('seconds', 'images_per_second')
-LONG = {'train_images': 1600, 'evaluate_every_images': 48}  # 400 steps
+LONG = {'train_images': 1120, 'evaluate_every_images': 80, 'sample_every_images': 112}  # 280 steps
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,11 @@ import resource
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).parents[1]
+import jax
+
+import launch
+from gan_transfer.train import train
+from tests import command, smallest
 
 
 class ForkedRuns:
@@ -22,7 +26,8 @@ class ForkedRuns:
     def __enter__(self):
         self._parent = subprocess.Popen(
             [sys.executable, '-m', 'tests.forked_runs'],
-            cwd=ROOT,
+            cwd=command.ROOT,
+            env=command.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,10 +79,6 @@ def _train(request):
     os.dup2(output, 2)
     if request['file_limit']:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request['file_limit'], resource.RLIM_INFINITY))
-    import launch
-    from gan_transfer.train import train
-    from tests import smallest
-
     launch.quiet_libraries()
     with launch.leave_with_one_line():
         sys.exit(train(smallest.make_config(request['data'], **request['changes']), request['workdir']))
@@ -93,10 +94,5 @@ def _serve():
 
 
 if __name__ == '__main__':
-    os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=2'
-    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
-    import gan_transfer.train
-    import launch
-    import tests.smallest  # noqa: F401
-
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     _serve()

@@ -1,16 +1,18 @@
 """Trainings that are killed, damaged, out of disk or diverged: what they come to, and what they leave."""
 
 import json
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
-import numpy as np
 import pytest
 
-from gan_transfer import data as data_lib
-from gan_transfer.checkpoint import BEST, DIGEST, FINGERPRINTS, NEWEST, Checkpoints
-from tests import command, events, smallest
+from gan_transfer.checkpoint import BEST, NEWEST, Checkpoints
+from gan_transfer.run_lock import locked
+from tests import command, events
 from tests.forked_runs import ForkedRuns
 
 pytestmark = pytest.mark.xdist_group('survival')
@@ -117,3 +119,86 @@ def test_a_run_killed_twenty_times_ends_as_one_that_was_not(runs, data, uninterr
     assert sum(moment is not None for moment in found) >= 20, found
     assert {'saving', 'evaluating'} <= set(found)
     assert left_by(workdir) == left_by(uninterrupted)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_ends_the_process_at_once(number):
+    """Also where no Python runs: in a hash that takes a minute, as in a compilation."""
+    code = (
+        'import hashlib\n'
+        'from gan_transfer.interruption import Interruption\n'
+        'with Interruption():\n'
+        '    print("started", flush=True)\n'
+        '    hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000)\n'
+    )
+    process = subprocess.Popen([sys.executable, '-c', code], cwd=command.ROOT, stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        time.sleep(0.1)
+        process.send_signal(number)
+        time.sleep(0.3)
+        assert process.poll() is None, 'the first one is noted'
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def error_line(output):
+    """The one line of an error, behind what the run has told; nothing else may be in between."""
+    *_, line = output.splitlines()
+    assert 'Traceback' not in output
+    assert line.startswith('error: ')
+    return line
+
+
+def test_a_run_that_is_being_trained_is_refused(runs, data, tmp_path):
+    with locked(str(tmp_path)):
+        status, output = runs.finish(data, tmp_path, train_images=20)
+        assert status == 2
+        assert f'is being trained (process {os.getpid()} on ' in error_line(output)
+        assert [path.name for path in tmp_path.iterdir()] == ['lock']
+    assert runs.finish(data, tmp_path, train_images=20)[0] == 0
+
+
+def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(runs, data, tmp_path):
+    """The pool fills step by step, and no file may be as large as that of the last checkpoint."""
+    options = {'train_images': 48, 'sample_every_images': 48, 'method': {'pool_size': 64}}
+    status, output = runs.finish(data, tmp_path / 'whole', **options)
+    assert status == 0, output
+    sizes = [
+        max(path.stat().st_size for path in (tmp_path / 'whole' / 'checkpoints' / step).rglob('*'))
+        for step in ('8', '12')
+    ]
+    assert sizes[0] < sizes[1]
+    status, output = runs.finish(data, tmp_path / 'full', file_limit=sum(sizes) // 2, **options)
+    assert status == 1, output
+    line = error_line(output)
+    assert 'the checkpoint of step 12 cannot be written to' in line
+    assert 'File too large; the one of step 8 stays' in line
+    assert steps(tmp_path / 'full') == [4, 8]
+    status, output = runs.finish(data, tmp_path / 'full', **options)
+    assert status == 0, output
+    assert 'resuming at 32 images' in output
+    assert left_by(tmp_path / 'full') == left_by(tmp_path / 'whole')
+
+
+def test_a_damaged_checkpoint_is_an_error_or_passed_over(runs, data, tmp_path):
+    options = {'train_images': 48, 'keep_checkpoints': 3, 'sample_every_images': 48}
+    assert runs.finish(data, tmp_path, **options)[0] == 0
+    before = left_by(tmp_path)
+    place = max((tmp_path / 'checkpoints' / '12').rglob('*'), key=lambda path: path.stat().st_size)
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content)
+    status, output = runs.finish(data, tmp_path, **options)
+    assert status == 2
+    assert 'the checkpoint of step 12 is damaged: ' in error_line(output)
+    assert '--config.checkpoint.on_damage=fallback' in error_line(output)
+    status, output = runs.finish(data, tmp_path, **options, checkpoint={'on_damage': 'fallback'})
+    assert status == 0, output
+    assert 'the checkpoint of step 12 is damaged: ' in output
+    assert 'resuming at 32 images' in output
+    assert (tmp_path / 'damaged' / 'checkpoints_12').is_dir()
+    assert left_by(tmp_path) == before

@@ -23,8 +23,6 @@ from gan_transfer.methods import METHODS
 AUGMENTATIONS = ('resize_crop', 'random_resized_crop', 'none')
 SCHEDULES = ('constant', 'linear', 'cosine')
 COMPUTE_DTYPES = ('float32', 'bfloat16')
-ON_DAMAGE = ('error', 'fallback')
-ON_DIVERGENCE = ('stop', 'rollback')
 POSITIVE = (
     *('image_size', 'batch_size', 'train_images', 'accumulation', 'keep_checkpoints', 'evaluate_batch_size'),
     *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
@@ -53,9 +51,8 @@ def get_config() -> ConfigDict:
     config.sample_columns = 6  # target images in a sample grid, for methods that take one
     config.checkpoint_every_images = 20_000
     config.keep_checkpoints = 2  # the newest so many stay
-    config.checkpoint = ConfigDict()
-    config.checkpoint.on_damage = 'error'  # one of ON_DAMAGE: stop, or take the newest good one
-    config.on_divergence = 'stop'  # one of ON_DIVERGENCE: stop, or go back to the last checkpoint
+    config.checkpoint = ConfigDict({'on_damage': 'error'})  # or 'fallback' to the newest good one
+    config.on_divergence = 'stop'  # or 'rollback' to the newest checkpoint
     config.max_rollbacks = 3  # in all, each with the data in another order
     config.evaluate_every_images = 0  # and at the end; keeps the best beside the newest; 0: never
     config.evaluate_batch_size = 32  # images; changes no number
@@ -93,9 +90,8 @@ def _optimizer() -> ConfigDict:
     optimizer.gradient_clip = 0.0  # of the norm, per network; 0 is off
     optimizer.schedule = 'constant'  # one of SCHEDULES; a decay ends at 0 at train_images
     optimizer.decay_start_images = 0  # images seen when the decay starts
-    optimizer.networks = (
-        ConfigDict()
-    )  # network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}
+    # Network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}.
+    optimizer.networks = ConfigDict()
     return optimizer
 
 
@@ -184,8 +180,8 @@ def validate(config: ConfigDict, num_devices: int = 1) -> None:
     """
     _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
     _one_of(config, 'data.augmentation', AUGMENTATIONS)
-    _one_of(config, 'checkpoint.on_damage', ON_DAMAGE)
-    _one_of(config, 'on_divergence', ON_DIVERGENCE)
+    _one_of(config, 'checkpoint.on_damage', ('error', 'fallback'))
+    _one_of(config, 'on_divergence', ('stop', 'rollback'))
     for key in POSITIVE:
         _within(config, key, 1)
     for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):

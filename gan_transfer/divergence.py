@@ -13,10 +13,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from gan_transfer import run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
-from gan_transfer.errors import stops_run
+from gan_transfer.errors import RunStopped, stops_run
 from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
 
@@ -43,25 +44,53 @@ def check(state: GanState, scalars: dict[str, jax.Array]) -> None:
         raise Diverged(step + 1, sorted(scalars)[term])
 
 
-def take_again(
-    experiment: Experiment, state: GanState, first: int, last: int, pipeline: Iterator[Any], key: jax.Array
-) -> tuple[GanState, dict[str, jax.Array]]:
-    """Takes the steps behind `first` up to, and without, `last`; returns the state then, and the batch of `last`.
+def examine(
+    workdir: str,
+    config: Any,
+    diverged: Diverged,
+    experiment: Experiment,
+    *,
+    first: int,
+    state: GanState,
+    pipeline: Iterator[dict[str, jax.Array]],
+    key: jax.Array,
+    about: dict[str, Any],
+) -> str:
+    """Meets a fault once more and writes `WORKDIR/divergence/STEP`.
+
+    That is a run of its own, with the state before the step as its checkpoint, and has the step's `batch.npz`.
 
     Args:
+      workdir: the run's folder.
+      config: the run's.
+      diverged: the fault.
       experiment: whose steps they are.
-      state: the state of step `first`; donated.
-      first: steps done.
-      last: number of the step that met the fault.
-      pipeline: batches behind step `first`.
+      first: the step to start from.
+      state: of that step; donated.
+      pipeline: batches behind it.
       key: of the training.
+      about: what is remembered with the state.
+
+    Returns:
+      what there is to tell.
+
+    Raises:
+      RunStopped: where the folder cannot be written.
     """
-    for _ in range(first + 1, last):
+    for _ in range(first + 1, diverged.step):
         state, _ = experiment.train_step(state, next(pipeline), key)
-    return state, next(pipeline)
+    batch = next(pipeline)
+    told = f'{diverged} ({diverged.step * config.batch_size} images): the first such term'
+    try:
+        folder = _keep(workdir, config, diverged, experiment, state, batch, about)
+    except RunStopped as error:
+        raise RunStopped(f'{told}; what it was met with could not be kept: {error}') from error
+    state, _ = experiment.train_step(state, batch, key)
+    again = '' if int(state.fault.term) >= 0 else ', where a second try did not meet it'
+    return f'{told}; the state before it and its batch are in {folder}{again}'
 
 
-def keep(
+def _keep(
     workdir: str,
     config: Any,
     diverged: Diverged,
@@ -70,27 +99,8 @@ def keep(
     batch: dict[str, jax.Array],
     about: dict[str, Any],
 ) -> pathlib.Path:
-    """Writes `WORKDIR/divergence/STEP`: a run of its own with the state as checkpoint, and `batch.npz`.
-
-    Args:
-      workdir: the run's folder.
-      config: the run's.
-      diverged: the fault.
-      experiment: for its devices.
-      state: before the step.
-      batch: of the step.
-      about: what is remembered with the state.
-
-    Returns:
-      the folder.
-
-    Raises:
-      RunStopped: where it cannot be written.
-    """
-    folder, number = pathlib.Path(workdir, FOLDER, str(diverged.step)), 1
-    while folder.exists():  # the same step of an earlier attempt
-        number += 1
-        folder = folder.with_name(f'{diverged.step}_{number}')
+    """Writes the folder and returns it."""
+    folder = _new_folder(pathlib.Path(workdir, FOLDER, str(diverged.step)))
     checkpoints = Checkpoints(str(folder), keep=1)
     checkpoints.save(diverged.step - 1, state, about)
     checkpoints.wait()
@@ -107,3 +117,13 @@ def keep(
             if metrics.exists():
                 shutil.copy(metrics, folder)
     return folder
+
+
+def _new_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Returns `folder`, or one numbered behind it where an earlier attempt has left one; the first process decides."""
+    number = 1
+    while (folder.with_name(f'{folder.name}_{number}') if number > 1 else folder).exists():
+        number += 1
+    if jax.process_count() > 1:
+        number = int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+    return folder.with_name(f'{folder.name}_{number}') if number > 1 else folder

@@ -187,30 +187,20 @@ class _Loop:
           RunStopped: where the config asks for none, or no more.
         """
         config, (first, state) = self.config, self._last_good()
-        with contextlib.closing(self._pipeline(first)) as pipeline:
-            given = divergence.take_again(self.experiment, state, first, diverged.step, pipeline, self.key)
         about = self._about(diverged.step - 1)
-        folder = divergence.keep(self.workdir, config, diverged, self.experiment, *given, about)
-        state, _ = self.experiment.train_step(*given, self.key)
-        again = '' if int(state.fault.term) >= 0 else ', where a second try did not meet it'
-        saved = self.checkpoints.latest()
-        text = (
-            f'{diverged} ({diverged.step * config.batch_size} images): the first such term; '
-            f'the state before it and its batch are in {folder}{again}; '
-        )
+        with contextlib.closing(self._pipeline(first)) as pipeline:
+            given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key, 'about': about}
+            told = divergence.examine(self.workdir, config, diverged, self.experiment, **given)
         if config.on_divergence == 'stop' or self.rollbacks >= config.max_rollbacks:
             tried = f'{self.rollbacks} rollbacks did not help; ' if self.rollbacks else ''
-            left = (
-                'no checkpoint was saved before'
-                if saved is None
-                else f'the checkpoint of step {saved} is from before it'
-            )
-            raise RunStopped(f'{text}{tried}{left}; a lower learning rate or float32 may help')
+            saved = self.checkpoints.latest()
+            left = 'no checkpoint was' if saved is None else f'the newest checkpoint, of step {saved}, was'
+            raise RunStopped(f'{told}; {tried}{left} saved before; a lower learning rate or float32 may help')
         self.rollbacks += 1
         if self.evaluation:
             self.evaluation.forget_after(first)
         self.report.say(
-            f'{text}rollback {self.rollbacks} of {config.max_rollbacks}: '
+            f'{told}; rollback {self.rollbacks} of {config.max_rollbacks}: '
             f'going on from step {first} with the data in another order'
         )
 

@@ -246,13 +246,13 @@ def limit(data):
 def test_a_divergence_keeps_the_state_before_it_and_its_batch(runs, data, limit, tmp_path):
     """The state is that of a run without the fault; it was made anew from the checkpoint of an earlier step."""
     step = course(data, limit, 4)[0]
-    options = {**DIVERGING, 'method': {'largest_mean': limit}}
+    options = {**DIVERGING, 'method': {'largest_mean': limit}, 'log_every_images': 12}
     status, output = runs.finish(data, tmp_path / 'stopped', **options)
     assert status == 1, output
     line = error_line(output)
     assert f'generator/l1 is not finite at step {step} ({4 * step} images): the first such term' in line
     saved = (step - 1) // 4 * 4
-    assert f'the checkpoint of step {saved} is from before it' in line
+    assert f'the newest checkpoint, of step {saved}, was saved before' in line
     assert 'did not meet it' not in line
 
     kept = tmp_path / 'stopped' / 'divergence' / str(step)

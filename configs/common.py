@@ -247,9 +247,8 @@ def _validate_optimizer(config: ConfigDict, place: str, keys: Iterable[str]) -> 
 
 
 def _validate_data(data: ConfigDict) -> None:
-    if not (
-        data.source in SOURCES[:-1] or (data.source.startswith('tfds:') and len(data.source) > len('tfds:'))
-    ):
+    tfds = data.source.startswith('tfds:') and len(data.source) > len('tfds:')
+    if not tfds and data.source not in SOURCES[:-1]:
         raise UserError(f'unknown data.source {data.source!r}{_choices(data.source, SOURCES)}')
     if data.source == 'pets' and not 100 <= data.count <= 1_000_000:
         raise UserError(f'data.count is {data.count}; it must be from 100 to 1000000')
@@ -284,10 +283,8 @@ def _within(
 ) -> None:
     value = _get(config, key)
     if not low <= value <= high or (above and value == low) or (below and value == high):
-        bounds = f'{"above" if above else "from"} {low}' + (
-            f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
-        )
-        raise UserError(f'{key} is {value}; it must be {bounds}')
+        end = f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
+        raise UserError(f'{key} is {value}; it must be {"above" if above else "from"} {low}{end}')
 
 
 def _get(config: ConfigDict, key: str) -> Any:

@@ -25,7 +25,8 @@ from gan_transfer.fingerprint import fingerprints, named_leaves
 from gan_transfer.state import GanState, copy
 
 STATE, ABOUT, SHAPES, FINGERPRINTS, DIGEST = 'state', 'about', 'shapes', 'fingerprints', 'digest'
-NEWEST, BEST, DAMAGED = 'checkpoints', 'best', 'damaged'  # folders in the run's
+NEWEST, BEST, ASIDE = 'checkpoints', 'best', 'aside'  # folders in the run's
+REASON = 200  # characters of what Orbax says
 
 T = TypeVar('T')
 
@@ -69,6 +70,8 @@ class Checkpoints:
     def save(self, step: int, state: GanState, about: dict[str, Any]) -> None:
         """Starts to save; writing goes on in the background. A step that is there already stays as it is.
 
+        Later steps that are there, of a course that was left, are set aside: Orbax would not save.
+
         Args:
           step: the state's step.
           state: global arrays.
@@ -77,9 +80,12 @@ class Checkpoints:
         Raises:
           RunStopped: where this checkpoint or the one before cannot be written.
         """
-        if step == self.latest():
+        latest = self.latest()
+        if step == latest:
             return
         self.wait()
+        if latest is not None and latest > step:
+            self.set_aside(step + 1)
         self._saving = step
         shapes = {name: list(x.shape) for name, x in named_leaves(state).items()}
         about = {**about, SHAPES: shapes, FINGERPRINTS: fingerprints(state)}
@@ -159,10 +165,10 @@ class Checkpoints:
         raise DamagedCheckpoint(f'no checkpoint in {self._path} is good: {"; ".join(map(str, damaged))}')
 
     def set_aside(self, first: int) -> list[str]:
-        """Moves the checkpoints from step `first` on to `WORKDIR/damaged`, and returns their new places."""
+        """Moves the checkpoints from step `first` on to `WORKDIR/aside`, and returns their new places."""
         moved = []
         for step in sorted(step for step in self._manager.all_steps() if step >= first):
-            place = self._path.parent / DAMAGED / f'{self._path.name}_{step}'
+            place = self._path.parent / ASIDE / f'{self._path.name}_{step}'
             number = 1
             while place.exists():
                 number += 1
@@ -216,8 +222,8 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            reason = str(error).strip().splitlines()
-            raise self._damaged(step, f'{what} ({reason[0] if reason else type(error).__name__})') from error
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self._damaged(step, f'{what} ({reason[:REASON]})') from error
 
     def _damaged(self, step: int, what: str) -> DamagedCheckpoint:
         return DamagedCheckpoint(

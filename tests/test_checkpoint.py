@@ -187,7 +187,7 @@ def test_fallback_reads_the_newest_good_one_and_sets_the_others_aside(tmp_path, 
     ]
 
     assert [place[-14:] for place in checkpoints.set_aside(2)] == [f'/checkpoints_{n}' for n in (2, 3)]
-    assert sorted(path.name for path in (tmp_path / 'damaged').iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / 'aside').iterdir()) == [
         'checkpoints_2',
         'checkpoints_3',
     ]
@@ -223,3 +223,15 @@ def test_a_disk_that_takes_no_more_leaves_the_checkpoint_before(tmp_path, mesh):
     checkpoints.wait()
     assert_same(checkpoints.restore(2, abstract(states[2])), states[2])
     checkpoints.close()
+
+
+def test_a_step_before_the_newest_is_saved_in_its_place(tmp_path, mesh):
+    """The best of a run that was rolled back may be of an earlier step than that of the course it left."""
+    states = {step: make_state(mesh, step) for step in (2, 3)}
+    checkpoints = save(tmp_path, {3: states[3]}, keep=1)
+    checkpoints.save(2, states[2], {})
+    checkpoints.wait()
+    assert checkpoints.latest() == 2
+    assert_same(checkpoints.restore(2, abstract(states[2])), states[2])
+    checkpoints.close()
+    assert [path.name for path in (tmp_path / 'aside').iterdir()] == ['checkpoints_3']

@@ -23,7 +23,7 @@ from tests.forked_runs import ForkedRuns
 
 pytestmark = pytest.mark.xdist_group('survival')
 TIMES = ('seconds', 'images_per_second')
-LONG = {'train_images': 1120, 'evaluate_every_images': 80, 'sample_every_images': 112}  # 280 steps
+LONG = {'train_images': 1440, 'evaluate_every_images': 80, 'sample_every_images': 112}  # 360 steps
 
 
 @pytest.fixture(scope='module')
@@ -98,19 +98,27 @@ def evaluating(workdir):
 
 
 def kill(run, workdir, moment, generator):
-    """Kills a run at a random point, after some progress: while it saves, while it evaluates, or anywhere.
+    """Kills a run at a random point: as it starts, or, after some steps, while it saves, evaluates, or anywhere.
 
-    Returns what it was doing by what it left, or None where it had ended before.
+    Progress is counted in steps, so that a fast machine comes no nearer to the end than a slow one.
+
+    Returns:
+      what it was doing, by what it left; None where it had ended before.
     """
-    doing = {'saving': saving, 'evaluating': evaluating, 'anywhere': lambda _: True}[moment]
-    goal = max(steps(workdir), default=0) + generator.choice((0, 0, 4, 8, 16))
-    while not (max(steps(workdir), default=0) >= goal and doing(workdir)) and not run.ended():
+    doing = {'saving': saving, 'evaluating': evaluating}.get(moment, lambda _: True)
+    goal = newest(workdir) + generator.choice((1, 2, 5, 10, 15))
+    while moment != 'starting' and not (newest(workdir) >= goal and doing(workdir)) and not run.ended():
         time.sleep(0.0005)
-    time.sleep(generator.uniform(0, 0.3 if moment == 'anywhere' else 0.02))
+    time.sleep(generator.uniform(0, 0.6 if moment == 'starting' else 0.02))
     run.send(signal.SIGKILL)
     if run.wait() != -signal.SIGKILL:
         return None
     return 'saving' if saving(workdir) else 'evaluating' if evaluating(workdir) else 'anywhere'
+
+
+def newest(workdir):
+    """The step of the newest line."""
+    return max((line['step'] for line in metrics(workdir)), default=0)
 
 
 @pytest.mark.slow
@@ -118,7 +126,7 @@ def test_a_run_killed_twenty_times_ends_as_one_that_was_not(runs, data, uninterr
     workdir, generator = tmp_path / 'killed', random.Random(0)
     found = []
     for i in range(24):
-        moment = ('anywhere', 'saving', 'evaluating')[i % 3]
+        moment = ('starting', 'saving', 'evaluating', 'anywhere')[i % 4]
         found.append(kill(runs.start(data, workdir, **LONG), workdir, moment, generator))
     status, output = runs.finish(data, workdir, **LONG)
     assert status == 0, output
@@ -214,7 +222,7 @@ def test_a_damaged_checkpoint_is_an_error_or_passed_over(runs, data, tmp_path, c
     assert status == 0, output
     assert 'the checkpoint of step 12 is damaged: ' in output
     assert 'resuming at 32 images' in output
-    assert (tmp_path / 'damaged' / 'checkpoints_12').is_dir()
+    assert (tmp_path / 'aside' / 'checkpoints_12').is_dir()
     assert left_by(tmp_path) == before
 
 
@@ -300,5 +308,8 @@ def test_rollbacks_are_bounded(runs, data, tmp_path):
     }
     status, output = runs.finish(data, tmp_path, **options)
     assert status == 1
-    assert '2 rollbacks did not help; no checkpoint was saved before' in error_line(output)
+    line = error_line(output)
+    assert 'discriminator/update_norm is not finite at step 1 (4 images)' in line
+    assert '2 rollbacks did not help; no checkpoint was saved before' in line
+    assert not steps(tmp_path)
     assert len(list((tmp_path / 'divergence').iterdir())) == 3

@@ -1,9 +1,10 @@
 """Evaluation in the middle of a training: scalars for the log, and the best checkpoint kept beside the newest."""
 
 import math
+import sys
 from typing import Any
 
-from gan_transfer.checkpoint import BEST, Checkpoints
+from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
 from gan_transfer.evaluation.evaluator import Evaluator
 from gan_transfer.inference import Translator
 from gan_transfer.state import GanState
@@ -24,9 +25,16 @@ class InTraining:
         self._translator = Translator(experiment, config.evaluate_batch_size)
         self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
         self._batch_size = config.batch_size
+        self._best, self._best_step, self._last = math.inf, None, math.nan
         step = self._checkpoints.latest()
-        self._best = math.inf if step is None else self._checkpoints.about(step)[VALUE]
-        self._best_step, self._last = step, math.nan
+        if step is not None:
+            try:
+                self._best, self._best_step = self._checkpoints.about(step)[VALUE], step
+            except DamagedCheckpoint as error:
+                if config.checkpoint.on_damage == 'error':
+                    raise
+                places = self._checkpoints.set_aside(step)
+                print(f'warning: {error}; moved to {", ".join(places)}', file=sys.stderr)
 
     def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:
         """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet."""

@@ -17,7 +17,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -251,7 +251,7 @@ def run() -> int:
 def main(argv: list[str]) -> None:
     del argv
     if not flags.FLAGS['verbosity'].present:
-        logging.set_verbosity(logging.WARNING)  # the libraries tell much
+        quiet_libraries()
     with leave_with_one_line():
         check_flags()
         xla_flags.set_flags()
@@ -268,6 +268,20 @@ def all_processes() -> contextlib.AbstractContextManager:
     from gan_transfer import processes
 
     return processes.joined(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
+
+
+def quiet_libraries() -> None:
+    """Shows the package's own warnings only: what matters of a library's it raises too, and one line tells it."""
+    logging.set_verbosity(logging.WARNING)
+    own = os.path.dirname(xla_flags.__file__)
+    logging.get_absl_handler().addFilter(lambda record: record.pathname.startswith(own))
+
+    def tell(unraisable: Any) -> None:
+        # After a failed read or write, TensorStore calls back into an event loop that Orbax has closed.
+        if str(unraisable.exc_value) != 'Event loop is closed':
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = tell
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
     python -m benchmarks.workers SIDE TASK FOLDER
 
-Answers with one JSON object a line: first about the task, then the seconds of each turn's second run. FOLDER is shared by the sides:
-translation is of the same weights and the same image, which PyTorch's side leaves there.
+Answers with one JSON object a line: first about the task, then the seconds of each turn's second run. FOLDER is shared
+by the sides: translation is of the same weights and the same image, which PyTorch's side leaves there.
 """
 
 import json

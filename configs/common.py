@@ -55,6 +55,9 @@ def get_config() -> ConfigDict:
     config.sample_columns = 6  # target images in a sample grid, for methods that take one
     config.checkpoint_every_images = 20_000
     config.keep_checkpoints = 2  # the newest so many stay
+    config.checkpoint = ConfigDict({'on_damage': 'error'})  # or 'fallback' to the newest good one
+    config.on_divergence = 'stop'  # or 'rollback' to the newest checkpoint
+    config.max_rollbacks = 3  # in all, each with the data in another order
     config.evaluate_every_images = 0  # and at the end; keeps the best beside the newest; 0: never
     config.evaluate_batch_size = 32  # images; changes no number
     config.evaluation = _evaluation()
@@ -101,9 +104,8 @@ def _optimizer() -> ConfigDict:
     optimizer.gradient_clip = 0.0  # of the norm, per network; 0 is off
     optimizer.schedule = 'constant'  # one of SCHEDULES; a decay ends at 0 at train_images
     optimizer.decay_start_images = 0  # images seen when the decay starts
-    optimizer.networks = (
-        ConfigDict()
-    )  # network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}
+    # Network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}.
+    optimizer.networks = ConfigDict()
     return optimizer
 
 
@@ -192,9 +194,11 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
     """
     _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
     _one_of(config, 'data.augmentation', AUGMENTATIONS)
+    _one_of(config, 'checkpoint.on_damage', ('error', 'fallback'))
+    _one_of(config, 'on_divergence', ('stop', 'rollback'))
     for key in POSITIVE:
         _within(config, key, 1)
-    for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images'):
+    for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
         _within(config, key, 0)
     _within(config, 'evaluation.resamples', 2)
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
@@ -268,9 +272,8 @@ def _validate_optimizer(config: ConfigDict, place: str, keys: Iterable[str]) -> 
 
 
 def _validate_data(data: ConfigDict) -> None:
-    if not (
-        data.source in SOURCES[:-1] or (data.source.startswith('tfds:') and len(data.source) > len('tfds:'))
-    ):
+    tfds = data.source.startswith('tfds:') and len(data.source) > len('tfds:')
+    if not tfds and data.source not in SOURCES[:-1]:
         raise UserError(f'unknown data.source {data.source!r}{_choices(data.source, SOURCES)}')
     if data.source == 'pets' and not 100 <= data.count <= 1_000_000:
         raise UserError(f'data.count is {data.count}; it must be from 100 to 1000000')
@@ -305,10 +308,8 @@ def _within(
 ) -> None:
     value = _get(config, key)
     if not low <= value <= high or (above and value == low) or (below and value == high):
-        bounds = f'{"above" if above else "from"} {low}' + (
-            f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
-        )
-        raise UserError(f'{key} is {value}; it must be {bounds}')
+        end = f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
+        raise UserError(f'{key} is {value}; it must be {"above" if above else "from"} {low}{end}')
 
 
 def _get(config: ConfigDict, key: str) -> Any:

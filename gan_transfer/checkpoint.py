@@ -1,20 +1,39 @@
-"""Checkpoints by Orbax: the newest few, whole or not at all, onto any number of devices.
+"""Checkpoints by Orbax: the newest few, whole or not at all, onto any number of devices, verified when they are read.
+
+Orbax restores wrong numbers without a word where a byte of its files has changed. With every state its fingerprints are
+kept, taken from the arrays that were saved; what is restored must have the same ones.
 
 Only this file knows Orbax's API, which its version 1.0 changes.
 """
 
+import contextlib
+import hashlib
+import json
+import os
 import pathlib
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from gan_transfer.errors import UserError, from_user
+from gan_transfer import processes
+from gan_transfer.errors import RunStopped, UserError, from_user
+from gan_transfer.fingerprint import fingerprints, named_leaves
 from gan_transfer.state import GanState, copy
 
-STATE, ABOUT, SHAPES = 'state', 'about', 'shapes'
-NEWEST, BEST = 'checkpoints', 'best'  # folders in the run's
+STATE, ABOUT, SHAPES, FINGERPRINTS, DIGEST = 'state', 'about', 'shapes', 'fingerprints', 'digest'
+NEWEST, BEST, ASIDE = 'checkpoints', 'best', 'aside'  # folders in the run's
+REASON = 200  # characters of what Orbax says
+
+T = TypeVar('T')
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint that cannot be read, or not as it was written."""
 
 
 class Checkpoints:
@@ -32,7 +51,8 @@ class Checkpoints:
         Raises:
           UserError: where the folder cannot be made.
         """
-        path = pathlib.Path(workdir).absolute() / folder
+        self._path = pathlib.Path(workdir).absolute() / folder
+        self._saving: int | None = None
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
             cleanup_tmp_directories=keep > 0,
@@ -40,9 +60,9 @@ class Checkpoints:
         )
         if keep:
             with from_user():
-                path.mkdir(parents=True, exist_ok=True)
-        there = keep > 0 or path.is_dir()
-        self._manager = ocp.CheckpointManager(path, options=options) if there else None
+                self._path.mkdir(parents=True, exist_ok=True)
+        there = keep > 0 or self._path.is_dir()
+        self._manager = ocp.CheckpointManager(self._path, options=options) if there else None
 
     def latest(self) -> int | None:
         """Returns the newest finished step, or None."""
@@ -51,15 +71,29 @@ class Checkpoints:
     def save(self, step: int, state: GanState, about: dict[str, Any]) -> None:
         """Starts to save; writing goes on in the background. A step that is there already stays as it is.
 
+        Later steps that are there, of a course that was left, are set aside: Orbax would not save.
+
         Args:
           step: the state's step.
           state: global arrays.
           about: what else to remember, as JSON.
+
+        Raises:
+          RunStopped: where this checkpoint or the one before cannot be written.
         """
-        if step != self.latest():
-            args = ocp.args.Composite(
-                state=ocp.args.StandardSave(state), about=ocp.args.JsonSave({**about, SHAPES: _shapes(state)})
-            )
+        latest = self.latest()
+        if step == latest:
+            return
+        self.wait()
+        if latest is not None and latest > step:
+            self.set_aside(step + 1)
+        self._saving = step
+        shapes = {name: list(x.shape) for name, x in named_leaves(state).items()}
+        about = {**about, SHAPES: shapes, FINGERPRINTS: fingerprints(state)}
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), about=ocp.args.JsonSave({**about, DIGEST: _digest(about)})
+        )
+        with self._writing():
             self._manager.save(step, args=args)
 
     def restore(self, step: int, abstract_state: GanState) -> GanState:
@@ -67,9 +101,11 @@ class Checkpoints:
 
         Raises:
           UserError: where the checkpoint has other networks or other shapes.
+          DamagedCheckpoint: naming the first array that is not what was saved.
         """
-        wanted = _shapes(abstract_state)
-        there = self.about(step).get(SHAPES, wanted)
+        about = self.about(step)
+        wanted = {name: list(x.shape) for name, x in named_leaves(abstract_state).items()}
+        there = about.get(SHAPES, wanted)
         differing = [name for name in sorted(there | wanted) if there.get(name) != wanted.get(name)]
         if differing:
             name = differing[0]
@@ -78,29 +114,128 @@ class Checkpoints:
                 f'{there.get(name, "missing")}, not {wanted.get(name, "there")} ({len(differing)} such arrays)'
             )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
-        restored = self._manager.restore(step, args=args)[STATE]
+        with self._reading(step, 'its arrays cannot be read'):
+            restored = self._manager.restore(step, args=args)[STATE]
+        saved = about.get(FINGERPRINTS)
+        if saved is not None:  # checkpoints were written without, once
+            found = fingerprints(restored)
+            wrong = [name for name in found if found[name] != saved[name]]
+            if wrong:
+                more = f', nor are {len(wrong) - 1} other arrays' if len(wrong) > 1 else ''
+                raise self._damaged(step, f'{wrong[0]} is not what was saved{more}')
         # Restored arrays may share the checkpoint reader's memory; a step donates its state, so take copies.
         shardings = jax.tree.map(lambda x: x.sharding, abstract_state)
         return jax.jit(copy, out_shardings=shardings)(restored)
 
     def about(self, step: int) -> dict[str, Any]:
-        """Returns what was remembered with `step`."""
-        return self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))[ABOUT]
+        """Returns what was remembered with `step`.
+
+        Raises:
+          DamagedCheckpoint: where it is not what was saved.
+        """
+        args = ocp.args.Composite(about=ocp.args.JsonRestore())
+        with self._reading(step, f'its item {ABOUT!r} cannot be read'):
+            about = dict(self._manager.restore(step, args=args)[ABOUT])
+        digest = about.pop(DIGEST, None)
+        if digest != _digest(about) and (digest is not None or FINGERPRINTS in about):
+            raise self._damaged(step, f'its item {ABOUT!r} is not what was saved')
+        return about
+
+    def newest(self, read: Callable[[int], T], on_damage: str) -> tuple[T, list[DamagedCheckpoint]]:
+        """Reads the newest checkpoint, or the newest good one.
+
+        Args:
+          read: from a step, by `about` and `restore`, what the caller wants.
+          on_damage: 'error', or 'fallback' to the checkpoint before a damaged one.
+
+        Returns:
+          what `read` returned, and what was found damaged.
+
+        Raises:
+          DamagedCheckpoint: for 'error', and where no checkpoint is good.
+        """
+        damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                return read(step), damaged
+            except DamagedCheckpoint as error:
+                if on_damage == 'error':
+                    hint = '--config.checkpoint.on_damage=fallback takes the newest good one'
+                    raise DamagedCheckpoint(f'{error}; {hint}') from error
+                damaged.append(error)
+        raise DamagedCheckpoint(f'no checkpoint in {self._path} is good: {"; ".join(map(str, damaged))}')
+
+    def set_aside(self, first: int) -> list[str]:
+        """Moves the checkpoints from step `first` on to `WORKDIR/aside`, and returns their new places."""
+        moved = []
+        for step in sorted(step for step in self._manager.all_steps() if step >= first):
+            place = self._path.parent / ASIDE / f'{self._path.name}_{step}'
+            number = 1
+            while place.exists():
+                number += 1
+                place = place.with_name(f'{self._path.name}_{step}_{number}')
+            if processes.is_first():
+                with from_user():
+                    place.parent.mkdir(exist_ok=True)
+                    (self._path / str(step)).rename(place)
+            moved.append(str(place))
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices('checkpoints set aside')
+        self._manager.reload()
+        return moved
 
     def preempted(self, step: int) -> bool:
         """Returns whether all processes are to save `step` and leave (several processes only)."""
         return self._manager.reached_preemption(step)
 
     def wait(self) -> None:
-        """Waits until what was saved is on disk; raises what went wrong with it."""
-        self._manager.wait_until_finished()
+        """Waits until what was saved is on disk.
+
+        Raises:
+          RunStopped: where it cannot be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         if self._manager:
             self._manager.close()
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Names a failed write; TensorStore tells it by a ValueError that has the system's number in its text."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            number = error.errno if isinstance(error, OSError) else _system_error(str(error))
+            if number is None:
+                raise
+            there = self.latest()
+            left = 'there is no other yet' if there is None else f'the one of step {there} stays'
+            raise RunStopped(
+                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {os.strerror(number)}; '
+                f'{left}; the same command goes on from it'
+            ) from error
 
-def _shapes(state: Any) -> dict[str, list[int]]:
-    """Returns the shape of every array by its path. Orbax tells these only to one who restores, and badly."""
-    paths = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path, simple=True, separator='/'): list(x.shape) for path, x in paths}
+    @contextlib.contextmanager
+    def _reading(self, step: int, what: str) -> Iterator[None]:
+        """Everything that Orbax raises, of whatever type, means that its files are not as it wrote them."""
+        try:
+            yield
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self._damaged(step, f'{what} ({reason[:REASON]})') from error
+
+    def _damaged(self, step: int, what: str) -> DamagedCheckpoint:
+        return DamagedCheckpoint(
+            f'the checkpoint of step {step} is damaged: {what} ({self._path / str(step)})'
+        )
+
+
+def _system_error(text: str) -> int | None:
+    found = re.search(r"os_error_code='(\d+)'", text)
+    return int(found[1]) if found else None
+
+
+def _digest(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,20 @@ class UserError(ValueError):
 
 
 class RunStopped(RuntimeError):
-    """A training that cannot go on, for a reason that the message tells: a number that is not finite."""
+    """A training that cannot go on, for a reason that the message tells: a number that is not finite, a full disk."""
+
+
+@contextlib.contextmanager
+def stops_run(path: str | os.PathLike) -> Iterator[None]:
+    """Marks a failed write to `path` as what ends the run.
+
+    Raises:
+      RunStopped: in place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunStopped(f'{path} cannot be written: {error.strerror or error}') from error
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Translating with a trained run, or in the middle of a training: what samples, translate and evaluate share."""
 
+import contextlib
+import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -60,13 +62,13 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
     """Opens the newest checkpoint in a folder of a run, on all devices of all processes; no data set is needed.
 
     Raises:
-      UserError: where there is none, or it is of another config.
+      UserError: where there is none, it is damaged (see `checkpoint.on_damage`), or it is of another config.
     """
     checkpoints = Checkpoints(workdir, folder=folder)
-    try:
-        step = checkpoints.latest()
-        if step is None:
-            raise UserError(f'the run in {workdir!r} has no checkpoint yet')
+    if checkpoints.latest() is None:
+        raise UserError(f'the run in {workdir!r} has no checkpoint yet')
+
+    def read(step: int) -> Run:
         about = checkpoints.about(step)
         domains = tuple(about['domains'])
         mesh = sharding.inference_mesh(jax.devices(), **config.mesh)
@@ -74,10 +76,14 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
             make_method(config).check(config.image_size, len(domains))
         experiment = make_experiment(config, domains=len(domains), mesh=mesh)
         state = checkpoints.restore(step, experiment.abstract_state)
-    finally:
-        checkpoints.close()
-    directions = about.get('directions') or experiment.method.directions(len(domains))
-    return Run(experiment, state.translate_params, domains, step, tuple(map(tuple, directions)))
+        directions = about.get('directions') or experiment.method.directions(len(domains))
+        return Run(experiment, state.translate_params, domains, step, tuple(map(tuple, directions)))
+
+    with contextlib.closing(checkpoints):
+        run, damaged = checkpoints.newest(read, config.checkpoint.on_damage)
+    for error in damaged:
+        print(f'warning: {error}; step {run.step} is taken instead', file=sys.stderr)
+    return run
 
 
 def _filled(x: np.ndarray, length: int) -> np.ndarray:

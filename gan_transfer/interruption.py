@@ -1,13 +1,19 @@
 """Leaving a training in good order when it is asked to: Ctrl-C, or a scheduler's SIGTERM."""
 
+import os
 import signal
+import socket
+import threading
 from typing import Any
 
 import jax
 
 
 class Interruption:
-    """In a `with`: the first SIGINT or SIGTERM is noted in `signal`, the second one acts as usual.
+    """In a `with`: the first SIGINT or SIGTERM is noted in `signal`, the second one ends the process at once.
+
+    At once: also in the middle of a compilation or of a save, where a Python handler would wait for its turn, so that a
+    thread listens. The exit status is 128 + the signal's number. A checkpoint is whole or not there.
 
     With several processes SIGTERM is left to JAX, which agrees with the others on a step to stop at
     (`Checkpoints.preempted`).
@@ -20,16 +26,27 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> 'Interruption':
-        self._before = {number: signal.signal(number, self._note) for number in self._signals}
+        self._receiving, self._sending = socket.socketpair()
+        self._sending.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._sending.fileno(), warn_on_full_buffer=False)
+        # Without a handler of Python's nothing would be sent.
+        self._before = {number: signal.signal(number, lambda *_: None) for number in self._signals}
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._restore()
-
-    def _note(self, number: int, _: Any) -> None:
-        self.signal = number
-        self._restore()
-
-    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._sending.close()  # which ends the listener
+        self._listener.join()
+        self._receiving.close()
+
+    def _listen(self) -> None:
+        while received := self._receiving.recv(1):
+            number = received[0]
+            if number in self._signals:
+                if self.signal is not None:
+                    os._exit(128 + number)
+                self.signal = number

@@ -12,8 +12,6 @@ import numpy as np
 GAP = 2  # px of white between images
 SHOWN_SIZE = 96  # px, about: smaller images are magnified, for the eye
 
-Translate = Callable[[dict[str, np.ndarray]], np.ndarray]  # a batch of test images -> uint8 [b, h, w, 3]
-
 
 class Samples(NamedTuple):
     """Test images to translate and what they are compared with.
@@ -88,9 +86,13 @@ def choose_samples(
     return Samples(_only(batch, fields), sources, None, truths)
 
 
-def draw(samples: Samples, translate: Translate) -> np.ndarray:
-    """Returns the grid of the samples and their translations, uint8 [height, width, 3]."""
-    translated = translate(samples.batch)
+def draw(samples: Samples, translated: np.ndarray) -> np.ndarray:
+    """Returns the grid of the samples and their translations, uint8 [height, width, 3].
+
+    Args:
+      samples: what was translated.
+      translated: uint8 [n, h, w, 3], one for each row of `samples.batch`.
+    """
     rows = len(samples.sources)
     if samples.targets is None:
         columns = [samples.sources, translated] + ([samples.truths] if samples.truths is not None else [])

@@ -9,6 +9,7 @@ import rich.console
 import rich.progress
 
 from gan_transfer import processes
+from gan_transfer.resume import Start
 
 
 class _Speed(rich.progress.ProgressColumn):
@@ -69,7 +70,7 @@ class Report:
             self.say(f'{images} of {self._total} images, {speed:.1f} images/s, {left} left; {terms}')
 
 
-def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int) -> str:
+def describe(config: Any, dataset: Any, experiment: Any, start: Start, total: int) -> str:
     """Returns what a training starts with, for people."""
     parameters = {
         name: sum(math.prod(x.shape) for x in jax.tree.leaves(params))
@@ -79,7 +80,7 @@ def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int)
     images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
     if dataset.faults.count:
         images += f'; unreadable and replaced: {dataset.faults.count}'
-    start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
+    first = 'a new run' if start.state is None else f'resuming at {start.step * config.batch_size} images'
     devices = f'{jax.device_count()} {jax.default_backend()} device(s)'
     sizes_of_mesh = ' x '.join(f'{name} {size}' for name, size in experiment.mesh.shape.items() if size > 1)
     if sizes_of_mesh:
@@ -93,7 +94,7 @@ def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int)
         f'{config.method.name} at {config.image_size} px on {devices}\n'
         f'data: {dataset.name}; training images: {images}\n'
         f'parameters: {sizes}\n'
-        f'{start}; {total} steps of {config.batch_size} images in all'
+        f'{first}; {total} steps of {config.batch_size} images in all'
     )
 
 

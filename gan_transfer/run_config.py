@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from gan_transfer.errors import UserError, from_user
 
 NAME = 'config.json'
-NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.')  # what a run's steps do not depend on: may change
+# What a run's steps do not depend on, but for what happens after a fault: may change.
+NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergence', 'max_rollbacks')
 
 
 def cache_folder(config: ConfigDict) -> str:

@@ -169,22 +169,24 @@ def _update_side(
     optimizers: dict[str, Optimizer],
     images_seen: jax.Array,
 ) -> tuple[SideState, dict[str, jax.Array]]:
-    """Returns the side after the phase's optimizer step, and the norms of gradient and update."""
+    """Returns the side after the phase's optimizer step, and the norms of gradient, update and parameters."""
     params, optimizer_state = dict(side.params), dict(side.optimizer_state)
-    of_gradient, of_update = {}, {}
+    squares = dict.fromkeys(('gradient_norm', 'update_norm', 'parameter_norm'), 0.0)
     for name in phase.networks:
-        of_gradient[name] = collectives.squared_norm(gradients[name], split[name])
+        squared = collectives.squared_norm(gradients[name], split[name])
         direction, rate, optimizer_state[name] = optimizers[name].update(
             gradients[name],
             optimizer_state[name],
             params[name],
             images_seen=images_seen,
-            norm=jnp.sqrt(of_gradient[name]),
+            norm=jnp.sqrt(squared),
         )
-        of_update[name] = rate**2 * collectives.squared_norm(direction, split[name])
         params[name] = jax.tree.map(lambda p, d, rate=rate: p - rate * d, params[name], direction)
-    norms = {'gradient_norm': of_gradient, 'update_norm': of_update}
-    return SideState(params, optimizer_state), {k: jnp.sqrt(sum(v.values())) for k, v in norms.items()}
+        squares['gradient_norm'] += squared
+        # Of the direction: an update by itself would be one more copy of the parameters.
+        squares['update_norm'] += rate**2 * collectives.squared_norm(direction, split[name])
+        squares['parameter_norm'] += collectives.squared_norm(params[name], split[name])
+    return SideState(params, optimizer_state), {name: jnp.sqrt(square) for name, square in squares.items()}
 
 
 def _averages(average: dict[str, Params], params: dict[str, Params], decay: float) -> dict[str, Params]:

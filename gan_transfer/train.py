@@ -6,20 +6,22 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
-from gan_transfer import data, pictures, processes, run_config, sharding
+from gan_transfer import data, divergence, processes, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
-from gan_transfer.errors import RunStopped, UserError, from_user
+from gan_transfer.collapse import CollapseWatch
+from gan_transfer.divergence import Diverged
+from gan_transfer.errors import RunStopped, from_user
 from gan_transfer.evaluation.in_training import InTraining
 from gan_transfer.experiment import Experiment, make_experiment, make_method
-from gan_transfer.inference import Translator
 from gan_transfer.interruption import Interruption
 from gan_transfer.report import Report, describe
+from gan_transfer.resume import Start, find_start
+from gan_transfer.run_lock import locked
+from gan_transfer.sampler import Sampler
 from gan_transfer.state import GanState
 from gan_transfer.writer import NoWriter, Writer, last_picture
 
@@ -38,49 +40,30 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
       the exit status: 0, or 128 + the number of the signal that interrupted the training.
 
     Raises:
-      UserError: for data or a config that cannot be used.
-      RunStopped: where a term is not finite; the checkpoints before it stay.
+      UserError: for data or a config that cannot be used, a run that is being trained already, a damaged checkpoint.
+      RunStopped: where a term is not finite or the disk is full; the checkpoints before stay.
     """
     started = time.monotonic()
     changes = run_config.check_unchanged(workdir, config, allow_change=allow_config_change)
     with from_user():
         dataset = processes.after_the_first(lambda: data.open_dataset(config))
         make_method(config).check(config.image_size, len(dataset.domains))
-    mesh = sharding.make_mesh(**config.mesh)
-    experiment = make_experiment(config, domains=len(dataset.domains), mesh=mesh)
-    checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
-    first, total = checkpoints.latest() or 0, math.ceil(config.train_images / config.batch_size)
-    if first:
-        _check_checkpoint(checkpoints.about(first), first, config, dataset.domains)
-    report = Report(total=total * config.batch_size, done=first * config.batch_size)
-    for change in changes:
-        report.say(f'config changed: {change}')
-    if first >= total:
-        report.say(f'finished: {first * config.batch_size} images are seen; nothing left to do')
-        return _finish(report, workdir)
-    if processes.is_first():
-        run_config.save(workdir, config)
-    report.say(describe(config, dataset, experiment, first, total))
-    loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
-    status = loop.run(first, total)
-    return _finish(report, workdir) if status == 0 else status
-
-
-def _check_checkpoint(about: dict[str, Any], step: int, config: Any, domains: tuple[str, ...]) -> None:
-    """Refuses to go on from a checkpoint whose steps or labels would mean something else now.
-
-    Raises:
-      UserError: where batch size or domains differ.
-    """
-    if about['images'] != step * config.batch_size:
-        raise UserError(
-            f'batch_size is {config.batch_size}; the checkpoint of step {step} has seen {about["images"]} images, '
-            f'{about["images"] // step} a step, and a run cannot change that'
-        )
-    if tuple(about['domains']) != tuple(domains):
-        raise UserError(
-            f'the data has the domains {", ".join(domains)}; the run was started with {", ".join(about["domains"])}'
-        )
+    experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh(**config.mesh))
+    with locked(workdir):
+        checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
+        start = find_start(checkpoints, experiment, config, dataset.domains)
+        total = math.ceil(config.train_images / config.batch_size)
+        report = Report(total=total * config.batch_size, done=start.step * config.batch_size)
+        for line in (*(f'config changed: {change}' for change in changes), *start.notes):
+            report.say(line)
+        if start.state is not None and start.step >= total:
+            report.say(f'finished: {start.step * config.batch_size} images are seen; nothing left to do')
+            return _finish(report, workdir)
+        if processes.is_first():
+            run_config.save(workdir, config)
+        report.say(describe(config, dataset, experiment, start, total))
+        status = _Loop(config, workdir, dataset, experiment, checkpoints, report, started).run(start, total)
+        return _finish(report, workdir) if status == 0 else status
 
 
 class _Loop:
@@ -98,74 +81,128 @@ class _Loop:
     ):
         self.config, self.workdir, self.dataset, self.experiment = config, workdir, dataset, experiment
         self.checkpoints, self.report, self.started = checkpoints, report, started
-        self.sample = _make_sampler(config, dataset, experiment)
+        self.sampler = Sampler(config, dataset, experiment)
+        self.collapse = CollapseWatch()
+        self.key = jax.random.key(config.seed)
         self.evaluation = None
         if config.evaluate_every_images:
             with from_user():
                 self.evaluation = InTraining(config, workdir, dataset, experiment)
         self.seconds_before = 0.0  # of earlier starts of this run
+        self.rollbacks = 0  # in this and earlier starts; each has a data order of its own
 
-    def run(self, first: int, total: int) -> int:
-        """Takes the steps after `first` up to `total`; returns the exit status."""
-        config, batch_size = self.config, self.config.batch_size
-        state = self._first_state(first)
-        cached = _cached_programs()
-        key = jax.random.key(config.seed)
-        with from_user():
-            pipeline = _make_pipeline(config, self.dataset, self.experiment, first)
-        writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
-        with (
-            contextlib.closing(pipeline),
-            contextlib.closing(writer),
-            self.report,
-            Interruption() as interruption,
-        ):
-            mark, mark_step = time.monotonic(), first
-            for step, batch in zip(range(first + 1, total + 1), pipeline, strict=False):
-                state, scalars = self.experiment.train_step(state, batch, key)
-                self.report.advance(step * batch_size)
-                if step == first + 1:
-                    self._first_step_done(scalars, cached)
-                    mark, mark_step = time.monotonic(), step
-                if self._due(step, total, config.log_every_images):
-                    self._log(writer, state, scalars, step, mark, mark_step)
-                    mark, mark_step = time.monotonic(), step
-                interrupted = self._interrupted(interruption, step)
-                sample = self._due(step, total, config.sample_every_images) and not interrupted
-                save = self._due(step, total, config.checkpoint_every_images) or interrupted
-                evaluate = self.evaluation and not interrupted
-                evaluate = evaluate and self._due(step, total, config.evaluate_every_images)
-                if sample or save or evaluate:
-                    self._stop_at_fault(state, scalars)  # waits for the steps under way
-                    paused = time.monotonic()
-                    if sample:
-                        writer.picture(step, step * batch_size, self.sample(state))
-                    if evaluate:
-                        self._evaluate(writer, step, state)
-                    if save:
-                        self.checkpoints.save(step, state, self._about(step))
-                    mark += time.monotonic() - paused
-                if interrupted:
+    def run(self, start: Start, total: int) -> int:
+        """Takes the steps after `start` up to `total`; returns the exit status."""
+        self.seconds_before = start.about.get('seconds', 0.0)
+        self.rollbacks = start.about.get('rollbacks', 0)
+        first, state = start.step, start.state or self.experiment.init(self.config.seed)
+        with self.report, Interruption() as interruption:
+            while True:
+                try:
+                    step = self._steps(first, state, total, interruption)
                     break
+                except Diverged as diverged:
+                    self._stop_or_roll_back(diverged)
+                    first, state = self._last_good()
             self.checkpoints.wait()
             self.checkpoints.close()
             if self.evaluation:
                 self.evaluation.close()
-        if interrupted and step < total:
+        if step < total:
             number = interruption.signal or signal.SIGTERM
+            images = step * self.config.batch_size
             self.report.say(
-                f'{signal.Signals(number).name}: saved at {step * batch_size} images; the same command goes on'
+                f'{signal.Signals(number).name}: saved at {images} images; the same command goes on'
             )
             return 128 + number
         if self.evaluation:
             self.report.say(self.evaluation.summary())
         return 0
 
-    def _first_state(self, first: int) -> GanState:
-        if not first:
-            return self.experiment.init(self.config.seed)
-        self.seconds_before = self.checkpoints.about(first)['seconds']
-        return self.checkpoints.restore(first, self.experiment.abstract_state)
+    def _steps(self, first: int, state: GanState, total: int, interruption: Interruption) -> int:
+        """Takes the steps after `first`, which `state` is of; returns the last one: `total` unless interrupted.
+
+        Raises:
+          Diverged: where a term was not finite.
+        """
+        batch_size, cached = self.config.batch_size, _cached_programs()
+        writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
+        with contextlib.closing(self._pipeline(first)) as pipeline, contextlib.closing(writer):
+            mark, mark_step = time.monotonic(), first
+            for step, batch in zip(range(first + 1, total + 1), pipeline, strict=False):
+                state, scalars = self.experiment.train_step(state, batch, self.key)
+                self.report.advance(step * batch_size)
+                if step == first + 1:
+                    self._first_step_done(scalars, cached)
+                    mark, mark_step = time.monotonic(), step
+                if self._due(step, total, self.config.log_every_images):
+                    self._log(writer, state, scalars, step, mark, mark_step)
+                    mark, mark_step = time.monotonic(), step
+                interrupted = self._interrupted(interruption, step)
+                sample = self._due(step, total, self.config.sample_every_images) and not interrupted
+                save = self._due(step, total, self.config.checkpoint_every_images) or interrupted
+                evaluate = self.evaluation and not interrupted
+                evaluate = evaluate and self._due(step, total, self.config.evaluate_every_images)
+                if sample or save or evaluate:
+                    divergence.check(state, scalars)  # waits for the steps under way
+                    paused = time.monotonic()
+                    if sample:
+                        self._sample(writer, step, state)
+                    if evaluate:
+                        self._evaluate(writer, step, state)
+                    if save:
+                        writer.flush()
+                        self.checkpoints.save(step, state, self._about(step))
+                    mark += time.monotonic() - paused
+                if interrupted:
+                    break
+        return step
+
+    def _pipeline(self, first: int) -> Any:
+        method = self.experiment.method
+        with from_user():
+            return data.make_pipeline(
+                self.dataset,
+                self.config,
+                fields=method.batch_fields,
+                sampling=method.sampling,
+                latent_size=method.latent_size,
+                start_step=first,
+                order=self.rollbacks,
+                mesh=self.experiment.mesh,
+            )
+
+    def _last_good(self) -> tuple[int, GanState]:
+        """Returns the newest checkpoint, or the first state; no state with a fault is ever saved."""
+        self.checkpoints.wait()
+        step = self.checkpoints.latest()
+        if step is None:
+            return 0, self.experiment.init(self.config.seed)
+        return step, self.checkpoints.restore(step, self.experiment.abstract_state)
+
+    def _stop_or_roll_back(self, diverged: Diverged) -> None:
+        """Keeps what the fault was met with; counts a rollback.
+
+        Raises:
+          RunStopped: where the config asks for none, or no more.
+        """
+        config, (first, state) = self.config, self._last_good()
+        about = self._about(diverged.step - 1)
+        with contextlib.closing(self._pipeline(first)) as pipeline:
+            given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key, 'about': about}
+            told = divergence.examine(self.workdir, config, diverged, self.experiment, **given)
+        if config.on_divergence == 'stop' or self.rollbacks >= config.max_rollbacks:
+            tried = f'{self.rollbacks} rollbacks did not help; ' if self.rollbacks else ''
+            saved = self.checkpoints.latest()
+            left = 'no checkpoint was' if saved is None else f'the newest checkpoint, of step {saved}, was'
+            raise RunStopped(f'{told}; {tried}{left} saved before; a lower learning rate or float32 may help')
+        self.rollbacks += 1
+        if self.evaluation:
+            self.evaluation.forget_after(first)
+        self.report.say(
+            f'{told}; rollback {self.rollbacks} of {config.max_rollbacks}: '
+            f'going on from step {first} with the data in another order'
+        )
 
     def _due(self, step: int, total: int, every_images: int) -> bool:
         """Whether this step sees the image that completes another `every_images`; always at the end."""
@@ -208,22 +245,15 @@ class _Loop:
         terms = ', '.join(f'{name} {values[name]:.3g}' for name in shown)
         if speed:
             self.report.measured(images, speed, terms)
-        self._stop_at_fault(state, scalars)
+        for warning in self.collapse.logged(values):
+            self.report.say(f'warning: {warning}')
+        divergence.check(state, scalars)
 
-    def _stop_at_fault(self, state: GanState, scalars: dict[str, jax.Array]) -> None:
-        """Raises RunStopped when some term was not finite, naming the first one."""
-        term, step = int(state.fault.term), int(state.fault.step)
-        if term < 0:
-            return
-        self.checkpoints.wait()
-        saved = self.checkpoints.latest()
-        left = (
-            f'the checkpoint of step {saved} is from before it' if saved else 'no checkpoint was saved before'
-        )
-        raise RunStopped(
-            f'{sorted(scalars)[term]} is not finite at step {step + 1} ({(step + 1) * self.config.batch_size} images): '
-            f'the first such term; {left}; a lower learning rate or float32 may help'
-        )
+    def _sample(self, writer: Writer | NoWriter, step: int, state: GanState) -> None:
+        translated = self.sampler.translate(state)
+        writer.picture(step, step * self.config.batch_size, self.sampler.draw(translated))
+        for warning in self.collapse.sampled(self.sampler.samples, translated):
+            self.report.say(f'warning: {warning}')
 
     def _interrupted(self, interruption: Interruption, step: int) -> bool:
         if jax.process_count() > 1:
@@ -243,43 +273,9 @@ class _Loop:
             'seconds': self._seconds(),
             'domains': list(self.dataset.domains),
             'data': self.dataset.name,
+            'rollbacks': self.rollbacks,
             'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
         }
-
-
-def _make_sampler(config: Any, dataset: Any, experiment: Experiment) -> Callable[[GanState], np.ndarray]:
-    """Returns a function that draws the sample grid of a state: the same test images every time."""
-    size = (config.image_size, config.image_size)
-    method = experiment.method
-    samples = pictures.choose_samples(
-        dataset,
-        method.translate_fields,
-        method.directions(len(dataset.domains)),
-        lambda example: data.resize(example.image, size),
-        config,
-    )
-    translator = Translator(
-        experiment, min(config.evaluate_batch_size, len(samples.batch['source'])), config.seed
-    )
-
-    def sample(state: GanState) -> np.ndarray:
-        picture = pictures.draw(samples, lambda batch: translator(state.translate_params, batch))
-        return pictures.magnify(picture, config.image_size)
-
-    return sample
-
-
-def _make_pipeline(config: Any, dataset: Any, experiment: Experiment, start_step: int) -> Any:
-    method = experiment.method
-    return data.make_pipeline(
-        dataset,
-        config,
-        fields=method.batch_fields,
-        sampling=method.sampling,
-        latent_size=method.latent_size,
-        start_step=start_step,
-        mesh=experiment.mesh,
-    )
 
 
 def _cached_programs() -> int:

@@ -2,14 +2,15 @@
 
 import json
 import math
+import os
 import pathlib
 from typing import Any
 
 import numpy as np
 import PIL.Image
-import tensorboardX
 
-from gan_transfer.errors import from_user
+from gan_transfer.errors import from_user, stops_run
+from gan_transfer.event_file import EventFile
 
 
 class Writer:
@@ -26,30 +27,42 @@ class Writer:
         with from_user():
             _drop_after(self._path, step)
             self._lines = self._path.open('a')
-            # Also from step 0, where a run that had no checkpoint yet starts anew.
-            self._board = tensorboardX.SummaryWriter(str(self._workdir / 'tensorboard'), purge_step=step + 1)
+            self._events = EventFile(self._workdir / 'tensorboard', step)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line. `values` are numbers, in order."""
         plain = {name: value.item() if hasattr(value, 'item') else value for name, value in values.items()}
         finite = {name: value if math.isfinite(value) else None for name, value in plain.items()}
-        self._lines.write(json.dumps({'step': step, **finite}) + '\n')
-        self._lines.flush()
-        for name, value in finite.items():
-            if value is not None:
-                self._board.add_scalar(name, value, step)
+        with stops_run(self._path):
+            self._lines.write(json.dumps({'step': step, **finite}) + '\n')
+            self._lines.flush()
+        with stops_run(self._events.path):
+            self._events.scalars(step, {name: value for name, value in finite.items() if value is not None})
 
     def picture(self, step: int, images: int, picture: np.ndarray) -> str:
-        """Writes `samples/IMAGES.png`, uint8 [h, w, 3], and returns its path."""
+        """Writes `samples/IMAGES.png`, uint8 [h, w, 3], whole or not at all, and returns its path."""
         path = self._workdir / 'samples' / f'{images:08d}.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        PIL.Image.fromarray(picture).save(path)
-        self._board.add_image('samples', picture, step, dataformats='HWC')
+        with stops_run(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix('.tmp')
+            PIL.Image.fromarray(picture).save(partial, format='png')
+            partial.replace(path)
+        with stops_run(self._events.path):
+            self._events.picture(step, 'samples', picture)
         return str(path)
 
+    def flush(self) -> None:
+        """Brings everything to the disk: to be called before a checkpoint, behind which nothing is written again."""
+        with stops_run(self._path):
+            os.fsync(self._lines.fileno())
+        with stops_run(self._events.path):
+            self._events.flush()
+
     def close(self) -> None:
-        self._lines.close()
-        self._board.close()
+        with stops_run(self._path):
+            self._lines.close()
+        with stops_run(self._events.path):
+            self._events.close()
 
 
 class NoWriter:
@@ -61,6 +74,9 @@ class NoWriter:
     def picture(self, step: int, images: int, picture: np.ndarray) -> str:
         """Writes nothing."""
         return ''
+
+    def flush(self) -> None:
+        """Does nothing."""
 
     def close(self) -> None:
         """Does nothing."""

@@ -1,13 +1,18 @@
 """Checkpoints of a small state: the same bits again, the newest ones kept, nothing half."""
 
+import json
+import random
+import resource
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gan_transfer import sharding
-from gan_transfer.checkpoint import Checkpoints
-from gan_transfer.errors import UserError
+from gan_transfer.checkpoint import Checkpoints, DamagedCheckpoint
+from gan_transfer.errors import RunStopped, UserError
 from gan_transfer.state import Fault, GanState, SideState
 
 
@@ -98,3 +103,135 @@ def test_reading_makes_no_folder(tmp_path):
     assert checkpoints.latest() is None
     assert not list(tmp_path.iterdir())
     checkpoints.close()
+
+
+def damage(content, generator):
+    """Returns the bytes with one bit flipped, or cut short; None: the file is gone."""
+    kind = generator.choice(('flip', 'flip', 'flip', 'cut', 'gone'))
+    if kind == 'gone':
+        return None
+    place = generator.randrange(len(content))
+    if kind == 'cut':
+        return content[:place]
+    return content[:place] + bytes([content[place] ^ 1 << generator.randrange(8)]) + content[place + 1 :]
+
+
+def test_no_damage_is_restored_silently(tmp_path, mesh):
+    """Every file five times, the arrays' 75 times more: one line that names the step, or else the very bits."""
+    state = make_state(mesh, 7, width=2000)
+    save(tmp_path, {7: state}, keep=1).close()
+    generator, seen = random.Random(0), []
+    files = sorted(path for path in (tmp_path / 'checkpoints').rglob('*') if path.is_file())
+    largest = max(files, key=lambda path: path.stat().st_size)
+    checkpoints = Checkpoints(tmp_path)
+    for path in [*files * 5, *[largest] * 75]:
+        content = path.read_bytes()
+        damaged = damage(content, generator)
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        try:
+            assert_same(checkpoints.restore(7, abstract(state)), state)
+        except DamagedCheckpoint as error:
+            seen.append(str(error))
+        path.write_bytes(content)
+    assert len(seen) > 75
+    for text in seen:
+        assert text.startswith('the checkpoint of step 7 is damaged: ')
+        assert len(text.splitlines()) == 1
+    by_fingerprint = [text for text in seen if 'is not what was saved' in text]
+    assert any('generator/params/generator/layer/kernel is' in text for text in by_fingerprint)
+    assert_same(checkpoints.restore(7, abstract(state)), state)
+    checkpoints.close()
+
+
+def test_a_changed_number_in_the_json_item_is_damage(tmp_path, mesh):
+    save(tmp_path, {1: make_state(mesh, 1)}, keep=1).close()
+    path = tmp_path / 'checkpoints' / '1' / 'about' / 'metadata'
+    path.write_text(path.read_text().replace('"images": 4', '"images": 5'))
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(DamagedCheckpoint, match="step 1 is damaged: its item 'about' is not what was saved"):
+        checkpoints.about(1)
+    checkpoints.close()
+
+
+def test_a_checkpoint_from_before_fingerprints_is_restored(tmp_path, mesh):
+    state = make_state(mesh, 1)
+    save(tmp_path, {1: state}, keep=1).close()
+    path = tmp_path / 'checkpoints' / '1' / 'about' / 'metadata'
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({key: about[key] for key in ('images', 'shapes')}))
+    checkpoints = Checkpoints(tmp_path)
+    assert_same(checkpoints.restore(1, abstract(state)), state)
+    checkpoints.close()
+
+
+def test_fallback_reads_the_newest_good_one_and_sets_the_others_aside(tmp_path, mesh):
+    states = {step: make_state(mesh, step) for step in (1, 2, 3)}
+    save(tmp_path, states, keep=3).close()
+    shutil.rmtree(tmp_path / 'checkpoints' / '3' / 'state')
+    (tmp_path / 'checkpoints' / '2' / 'about' / 'metadata').write_text('')
+    checkpoints = Checkpoints(tmp_path, keep=3)
+
+    def read(step):
+        return step, checkpoints.restore(step, abstract(states[step]))
+
+    with pytest.raises(
+        DamagedCheckpoint, match=r'step 3 is damaged.*--config\.checkpoint\.on_damage=fallback'
+    ):
+        checkpoints.newest(read, 'error')
+    (step, state), damaged = checkpoints.newest(read, 'fallback')
+    assert step == 1
+    assert_same(state, states[1])
+    assert [str(error)[:25] for error in damaged] == [
+        'the checkpoint of step 3 ',
+        'the checkpoint of step 2 ',
+    ]
+
+    assert [place[-14:] for place in checkpoints.set_aside(2)] == [f'/checkpoints_{n}' for n in (2, 3)]
+    assert sorted(path.name for path in (tmp_path / 'aside').iterdir()) == [
+        'checkpoints_2',
+        'checkpoints_3',
+    ]
+    checkpoints.save(2, states[2], {})
+    checkpoints.wait()
+    assert_same(checkpoints.restore(2, abstract(states[2])), states[2])
+    for step in (1, 2):
+        (tmp_path / 'checkpoints' / str(step) / 'about' / 'metadata').write_text('')
+    with pytest.raises(DamagedCheckpoint, match=r'no checkpoint in .* is good: .*step 2 .*step 1 '):
+        checkpoints.newest(read, 'fallback')
+    checkpoints.close()
+
+
+def test_a_disk_that_takes_no_more_leaves_the_checkpoint_before(tmp_path, mesh):
+    """Files that cannot grow stand for a full disk: the system refuses the write."""
+    states = {1: make_state(mesh, 1), 2: make_state(mesh, 2, width=20_000)}
+    checkpoints = save(tmp_path, {1: states[1]}, keep=2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        checkpoints.save(2, states[2], {})
+        with pytest.raises(
+            RunStopped, match=r'step 2 cannot be written to .*: File too large; .* step 1 stays'
+        ):
+            checkpoints.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    checkpoints.close()
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.latest() == 1
+    assert_same(checkpoints.restore(1, abstract(states[1])), states[1])
+    checkpoints.save(2, states[2], {})
+    checkpoints.wait()
+    assert_same(checkpoints.restore(2, abstract(states[2])), states[2])
+    checkpoints.close()
+
+
+def test_a_step_before_the_newest_is_saved_in_its_place(tmp_path, mesh):
+    """The best of a run that was rolled back may be of an earlier step than that of the course it left."""
+    states = {step: make_state(mesh, step) for step in (2, 3)}
+    checkpoints = save(tmp_path, {3: states[3]}, keep=1)
+    checkpoints.save(2, states[2], {})
+    checkpoints.wait()
+    assert checkpoints.latest() == 2
+    assert_same(checkpoints.restore(2, abstract(states[2])), states[2])
+    checkpoints.close()
+    assert [path.name for path in (tmp_path / 'aside').iterdir()] == ['checkpoints_3']

@@ -43,6 +43,16 @@ def test_keys_that_a_run_is_older_than_have_their_defaults(tmp_path):
     common.validate(common.resolve(config))
 
 
+def test_an_older_run_goes_on_and_may_say_what_to_do_about_faults(tmp_path):
+    config = common.get_config()
+    run_config.save(tmp_path, config)
+    saved = json.loads((tmp_path / 'config.json').read_text())
+    del saved['checkpoint'], saved['on_divergence'], saved['max_rollbacks']
+    (tmp_path / 'config.json').write_text(json.dumps(saved))
+    config.checkpoint.on_damage, config.on_divergence = 'fallback', 'rollback'
+    assert run_config.check_unchanged(tmp_path, config, allow_change=False) == []
+
+
 def test_a_value_of_another_type_is_named(tmp_path):
     with pytest.raises(UserError, match=r'config\.json does not fit this version.*batch_size'):
         older_run(tmp_path, lambda saved: saved.update(batch_size='many'))

@@ -17,6 +17,8 @@ import pytest
 
 from gan_transfer import experiment as experiment_lib
 from gan_transfer import sharding
+from gan_transfer.checkpoint import Checkpoints
+from gan_transfer.fingerprint import fingerprints
 from gan_transfer.methods import METHODS
 from tests.tiny import (
     BATCH,
@@ -126,6 +128,29 @@ def test_steps_compile_once_learn_and_keep_averages(name):
         gap = jax.tree.map(lambda a, n: np.abs(a - n).max(), average, now)
         assert max(jax.tree.leaves(moved)) > 0
         assert max(jax.tree.leaves(gap)) > 0
+
+
+@every_method
+def test_resuming_from_a_checkpoint_changes_no_bit(name, tmp_path):
+    """Pools, averages, optimizers, keys: what the next steps depend on is in the checkpoint, or follows the step."""
+    experiment = default_experiment(name)
+
+    def steps(state, first, last):
+        for step in range(first, last):
+            state, scalars = experiment.train_step(
+                state, make_batch(experiment, name, seed=step), jax.random.key(1)
+            )
+        return state, jax.device_get(scalars)
+
+    state, _ = steps(experiment.init(0), 0, 2)
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(2, state, {})
+    expected, expected_scalars = steps(state, 2, 4)
+    checkpoints.wait()
+    resumed, scalars = steps(checkpoints.restore(2, experiment.abstract_state), 2, 4)
+    checkpoints.close()
+    assert fingerprints(resumed) == fingerprints(expected)
+    assert scalars == expected_scalars
 
 
 @every_method

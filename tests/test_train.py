@@ -129,8 +129,8 @@ def test_resuming_gives_the_same_bits(run, arguments, tmp_path):
     assert (workdir / 'samples' / grid).read_bytes() == (finished / 'samples' / grid).read_bytes()
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_runs_go_on(number, arguments, tmp_path):
+def test_an_interrupted_run_goes_on(arguments, tmp_path):
+    """What is killed instead is in `test_survival.py`."""
     long = [
         *arguments,
         '--config.train_images=400000',
@@ -142,24 +142,13 @@ def test_interrupted_runs_go_on(number, arguments, tmp_path):
     while not checkpoints(tmp_path) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    saved = checkpoints(tmp_path)
-    if number == signal.SIGTERM:
-        assert process.returncode == 128 + signal.SIGTERM, err
-        assert f'saved at {4 * saved[-1]} images' in out
-    else:
-        assert process.returncode == -signal.SIGKILL
-    seen = 4 * max(saved)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    seen = 4 * max(checkpoints(tmp_path))
+    assert f'saved at {seen} images' in out
     end = [*long, f'--config.train_images={seen + 8}', '--allow_config_change']
     out = command.launch(*end).stdout
     assert f'resuming at {seen} images' in out
     assert f'train_images: 400000 -> {seen + 8}' in out
     assert max(checkpoints(tmp_path)) * 4 == seen + 8
-
-
-def test_a_number_that_is_not_finite_stops_the_run(arguments, tmp_path):
-    broken = (*arguments, '--config.optimizer.learning_rate=1e30', f'--workdir={tmp_path}')
-    line = command.launch(*broken, status=1).stderr.strip().splitlines()[-1]
-    assert 'generator/update_norm is not finite at step 1 (4 images)' in line
-    assert not checkpoints(tmp_path)

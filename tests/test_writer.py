@@ -1,12 +1,15 @@
 """The writer: one line a step, also after a restart."""
 
 import json
+import resource
 
 import numpy as np
 import PIL.Image
-import tensorboardX
+import pytest
 
+from gan_transfer.errors import RunStopped
 from gan_transfer.writer import Writer, last_picture
+from tests import events
 
 
 def write(workdir, first, steps):
@@ -57,9 +60,36 @@ def test_pictures_are_named_by_images_seen(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), picture)
 
 
-def test_tensorboard_drops_the_steps_behind_the_first_one(tmp_path, monkeypatch):
-    purged = []
-    monkeypatch.setattr(tensorboardX, 'SummaryWriter', lambda folder, purge_step: purged.append(purge_step))
-    for first in (0, 3):
-        Writer(tmp_path, first)._lines.close()
-    assert purged == [1, 4]
+def test_tensorboard_shows_every_step_once_after_a_kill(tmp_path):
+    """Nothing closes the first writer, and all that it wrote before `flush` is there."""
+    first = Writer(tmp_path, 0)
+    for step in (1, 2, 3):
+        first.scalars(step, {'a': step / 4, 'b': np.nan})
+    first.flush()
+    assert events.shown(tmp_path) == {step: {'a': step / 4} for step in (1, 2, 3)}
+    second = Writer(tmp_path, 2)
+    second.scalars(3, {'a': 5.0})
+    second.close()
+    first.close()
+    assert events.shown(tmp_path) == {1: {'a': 0.25}, 2: {'a': 0.5}, 3: {'a': 5.0}}
+
+
+@pytest.mark.parametrize('call', ['scalars', 'picture'])
+def test_a_disk_that_takes_no_more_stops_the_run(call, tmp_path):
+    """Files that cannot grow stand for a full disk: the system refuses the write."""
+    writer = Writer(tmp_path, 0)
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    calls = {
+        'scalars': (lambda: writer.scalars(1, {'a': 1.0}), r'metrics\.jsonl'),
+        'picture': (lambda: writer.picture(1, 4, picture), r'00000004\.png'),
+    }
+    write, name = calls[call]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        with pytest.raises(RunStopped, match=f'{name} cannot be written: File too large'):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert last_picture(tmp_path) is None
+    writer.close()

@@ -35,6 +35,7 @@ def make_pipeline(
     sampling: str,
     latent_size: int = 0,
     start_step: int = 0,
+    order: int = 0,
     mesh: jax.sharding.Mesh | None = None,
     rows: Sequence[int] | None = None,
 ) -> grain.DatasetIterator:
@@ -53,6 +54,7 @@ def make_pipeline(
     Args:
       fields: of FIELDS. Images are uint8 [b, h, w, 3], domains int32 [b], latents float32 [b, latent_size] normal.
       start_step: number of the first batch.
+      order: which of the seed's streams; each has the images in an order of its own, differently augmented.
       mesh: makes global jax arrays on it, in the background; None gives numpy arrays of the rows.
       rows: of the batch, ascending: those to read where there is no mesh; all by default.
 
@@ -63,7 +65,8 @@ def make_pipeline(
     if mesh is not None:
         rows = sharding.process_rows(mesh, config.batch_size)
     rows = np.arange(config.batch_size) if rows is None else np.asarray(rows)
-    seeds = [int(seed) for seed in np.random.SeedSequence(config.seed).generate_state(5)]
+    entropy = np.random.SeedSequence(config.seed, spawn_key=(order,) if order else ())
+    seeds = [int(seed) for seed in entropy.generate_state(5)]
     choices = _CHOICES[sampling](dataset, seeds)
     fill = functools.partial(_fill, dataset, make_augmentation(config), tuple(fields), latent_size)
     samples = choices.random_map(fill, seed=seeds[4])

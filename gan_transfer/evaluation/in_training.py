@@ -1,10 +1,11 @@
 """Evaluation in the middle of a training: scalars for the log, and the best checkpoint kept beside the newest."""
 
 import math
+import sys
 from typing import Any
 
 from gan_transfer import processes
-from gan_transfer.checkpoint import BEST, Checkpoints
+from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
 from gan_transfer.evaluation.evaluator import Evaluator
 from gan_transfer.inference import Translator
 from gan_transfer.state import GanState
@@ -25,9 +26,16 @@ class InTraining:
         self._translator = Translator(experiment, config.evaluate_batch_size)
         self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
         self._batch_size = config.batch_size
+        self._best, self._best_step, self._last = math.inf, None, math.nan
         step = self._checkpoints.latest()
-        self._best = self._checkpoints.about(step)[VALUE] if step else math.inf
-        self._best_step, self._last = step, math.nan
+        if step is not None:
+            try:
+                self._best, self._best_step = self._checkpoints.about(step)[VALUE], step
+            except DamagedCheckpoint as error:
+                if config.checkpoint.on_damage == 'error':
+                    raise
+                places = self._checkpoints.set_aside(step)
+                print(f'warning: {error}; moved to {", ".join(places)}', file=sys.stderr)
 
     def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:
         """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet."""
@@ -43,6 +51,13 @@ class InTraining:
             for name, result in results.items()
             for key, value in result['mean'].items()
         }
+
+    def forget_after(self, step: int) -> None:
+        """Sets aside a best state of steps behind `step`, which will be taken anew and differently."""
+        if self._best_step is not None and self._best_step > step:
+            self._checkpoints.wait()
+            self._checkpoints.set_aside(step + 1)
+            self._best, self._best_step = math.inf, None
 
     def summary(self) -> str:
         """Returns a line about the last and the best evaluation."""

@@ -1,0 +1,129 @@
+"""What is kept of a training that met a number that is not finite: the state before that step, and its batch.
+
+Neither is at hand when the fault is noticed, at a log step: a step that could be taken back would cost every step time
+and memory. Both are made anew, by taking the steps since the last checkpoint once more: batches and keys are functions
+of the step.
+"""
+
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from gan_transfer import processes, run_config, sharding
+from gan_transfer.checkpoint import Checkpoints
+from gan_transfer.errors import RunStopped, stops_run
+from gan_transfer.experiment import Experiment
+from gan_transfer.state import GanState
+
+FOLDER = 'divergence'
+
+
+class Diverged(Exception):
+    """A step whose term, the first of all, was not finite; steps count from 1."""
+
+    def __init__(self, step: int, term: str):
+        """Names step and term."""
+        super().__init__(f'{term} is not finite at step {step}')
+        self.step, self.term = step, term
+
+
+def check(state: GanState, scalars: dict[str, jax.Array]) -> None:
+    """Waits for the steps under way.
+
+    Raises:
+      Diverged: where some term was not finite.
+    """
+    term, step = int(state.fault.term), int(state.fault.step)
+    if term >= 0:
+        raise Diverged(step + 1, sorted(scalars)[term])
+
+
+def examine(
+    workdir: str,
+    config: Any,
+    diverged: Diverged,
+    experiment: Experiment,
+    *,
+    first: int,
+    state: GanState,
+    pipeline: Iterator[dict[str, jax.Array]],
+    key: jax.Array,
+    about: dict[str, Any],
+) -> str:
+    """Meets a fault once more and writes `WORKDIR/divergence/STEP`.
+
+    That is a run of its own, with the state before the step as its checkpoint, and has the step's `batch.npz`.
+
+    Args:
+      workdir: the run's folder.
+      config: the run's.
+      diverged: the fault.
+      experiment: whose steps they are.
+      first: the step to start from.
+      state: of that step; donated.
+      pipeline: batches behind it.
+      key: of the training.
+      about: what is remembered with the state.
+
+    Returns:
+      what there is to tell.
+
+    Raises:
+      RunStopped: where the folder cannot be written.
+    """
+    for _ in range(first + 1, diverged.step):
+        state, _ = experiment.train_step(state, next(pipeline), key)
+    batch = next(pipeline)
+    told = f'{diverged} ({diverged.step * config.batch_size} images): the first such term'
+    try:
+        folder = _keep(workdir, config, diverged, experiment, state, batch, about)
+    except RunStopped as error:
+        raise RunStopped(f'{told}; what it was met with could not be kept: {error}') from error
+    state, _ = experiment.train_step(state, batch, key)
+    again = '' if int(state.fault.term) >= 0 else ', where a second try did not meet it'
+    return f'{told}; the state before it and its batch are in {folder}{again}'
+
+
+def _keep(
+    workdir: str,
+    config: Any,
+    diverged: Diverged,
+    experiment: Experiment,
+    state: GanState,
+    batch: dict[str, jax.Array],
+    about: dict[str, Any],
+) -> pathlib.Path:
+    """Writes the folder and returns it."""
+    folder = _new_folder(pathlib.Path(workdir, FOLDER, str(diverged.step)))
+    checkpoints = Checkpoints(str(folder), keep=1)
+    checkpoints.save(diverged.step - 1, state, about)
+    checkpoints.wait()
+    checkpoints.close()
+    everywhere = jax.jit(lambda x: x, out_shardings=sharding.replicated(experiment.mesh))
+    arrays = {name: np.asarray(value) for name, value in everywhere(batch).items()}
+    if processes.is_first():
+        run_config.save(str(folder), config)
+        with stops_run(folder):
+            np.savez(folder / 'batch.npz', **arrays)
+            text = json.dumps({'step': diverged.step, 'term': diverged.term}, indent=2)
+            (folder / f'{FOLDER}.json').write_text(text + '\n')
+            metrics = pathlib.Path(workdir, 'metrics.jsonl')
+            if metrics.exists():
+                shutil.copy(metrics, folder)
+    return folder
+
+
+def _new_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Returns `folder`, or one numbered behind it where an earlier attempt has left one; the first process decides."""
+    number = 1
+    while (folder.with_name(f'{folder.name}_{number}') if number > 1 else folder).exists():
+        number += 1
+    if jax.process_count() > 1:
+        number = int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+    return folder.with_name(f'{folder.name}_{number}') if number > 1 else folder

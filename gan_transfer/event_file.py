@@ -1,0 +1,51 @@
+"""TensorBoard's events, written at once: no thread and no queue that a kill would empty or a full disk would block."""
+
+import pathlib
+import socket
+import time
+from typing import Any
+
+import numpy as np
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
+
+
+class EventFile:
+    """One file of events in `folder`; TensorBoard reads all of them, in the order of their names."""
+
+    def __init__(self, folder: pathlib.Path, step: int):
+        """Starts a file whose events are behind `step`; TensorBoard drops what older files have of such steps.
+
+        Raises:
+          OSError: where it cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        started = int(time.time())
+        self.path = folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{step}'
+        while self.path.exists():  # a second start within one second
+            started += 1
+            self.path = folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{step}'
+        self._records = RecordWriter(str(self.path))
+        self._write(file_version='brain.Event:2')
+        # Also from step 0, where a run that had no checkpoint yet starts anew.
+        self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Adds the values of a step, all in one event."""
+        values = [summary.scalar(name, value).value[0] for name, value in values.items()]
+        self._write(step=step, summary=summary.Summary(value=values))
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Adds a picture, uint8 [h, w, 3]."""
+        self._write(step=step, summary=summary.image(name, picture, dataformats='HWC'))
+
+    def flush(self) -> None:
+        """Brings everything to the disk."""
+        self._records.flush()
+
+    def close(self) -> None:
+        self._records.close()
+
+    def _write(self, **event: Any) -> None:
+        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())

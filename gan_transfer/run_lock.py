@@ -1,0 +1,41 @@
+"""One training at a time in a run's folder."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+
+from gan_transfer import processes
+from gan_transfer.errors import UserError, from_user
+
+NAME = 'lock'
+
+
+@contextlib.contextmanager
+def locked(workdir: str) -> Iterator[None]:
+    """Holds the lock of a run, for the first process of a training.
+
+    The kernel lets go of it when the process ends, however it ends: the file that stays behind locks nothing.
+
+    Raises:
+      UserError: where another process holds it, or the folder cannot be written.
+    """
+    if not processes.is_first():
+        yield
+        return
+    path = pathlib.Path(workdir, NAME)
+    with from_user():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open('a+')
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UserError(f'the run in {workdir} is being trained ({file.read().strip()})') from error
+        file.truncate(0)
+        file.write(f'process {os.getpid()} on {socket.gethostname()}')
+        file.flush()
+        yield

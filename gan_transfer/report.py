@@ -76,7 +76,7 @@ def describe(config: Any, dataset: Any, experiment: Any, first: int, total: int)
     sizes = ', '.join(f'{name} {count / 1e6:.2f} M' for name, count in parameters.items())
     images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
     if dataset.faults.count:
-        images += f'; unreadable and replaced: {dataset.faults.count}'
+        images += f'; unreadable and not used: {dataset.faults.count}'
     start = f'resuming at {first * config.batch_size} images' if first else 'a new run'
     return (
         f'{config.method.name} at {config.image_size} px on {jax.device_count()} {jax.default_backend()} device(s)\n'

@@ -78,6 +78,22 @@ def make_pipeline(
     return iter(stream)
 
 
+def abstract_batch(
+    config: ConfigDict, fields: Sequence[str], latent_size: int, sharding: jax.sharding.Sharding
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes and types of the batches of `make_pipeline`, without any data."""
+    size, batch = config.image_size, config.batch_size
+
+    def one(field: str) -> jax.ShapeDtypeStruct:
+        if field.endswith('_domain'):
+            return jax.ShapeDtypeStruct((batch,), np.int32, sharding=sharding)
+        if field.startswith('latent'):
+            return jax.ShapeDtypeStruct((batch, latent_size), np.float32, sharding=sharding)
+        return jax.ShapeDtypeStruct((batch, size, size, 3), np.uint8, sharding=sharding)
+
+    return {field: one(field) for field in fields}
+
+
 def _check(
     dataset: Dataset,
     config: ConfigDict,

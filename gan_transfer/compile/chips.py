@@ -73,7 +73,7 @@ class Slice:
 
     @property
     def wrap(self) -> tuple[bool, ...]:
-        """Along which axes the last chip is linked to the first: of 16 chips in 2-D, all of whole 4x4x4 cubes in 3-D."""
+        """Along which axes the ends are linked: of 16 chips in 2-D, all of whole 4x4x4 cubes in 3-D."""
         if len(self.shape) == 3:
             return (all(size % 4 == 0 for size in self.shape),) * 3
         return tuple(size == 16 for size in self.shape)

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 
 from gan_transfer import data, sharding
-from gan_transfer.compile import tables, target
+from gan_transfer.compile import costs, tables, target
 from gan_transfer.compile.chips import Chip, Slice, find_chip, find_slice
-from gan_transfer.compile.hlo import Collective, parse
+from gan_transfer.compile.hlo import parse
 from gan_transfer.compile.roofline import estimate
 from gan_transfer.errors import UserError, check_folder
 from gan_transfer.experiment import Experiment, make_experiment
@@ -102,9 +102,11 @@ def _measure(
 ) -> dict[str, Any]:
     """Returns what the compiled program tells, and what follows from the chip's speeds."""
     program = parse(compiled.as_text())
-    collectives = program.collectives()
-    memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
-    traffic = program.traffic()
+    collectives, traffic = costs.collectives(program), costs.traffic(program)
+    memory, counted = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    # Without costs of the compiler (as for GPUs that are not there): our own, of convolutions alone and unpadded.
+    flops = counted.get('flops') or costs.library_flops(program) or None
+    moved = counted.get('bytes accessed') or costs.total(traffic.values()).bytes
     found = {
         'memory': {
             'peak_bytes': memory.peak_memory_in_bytes,
@@ -113,8 +115,9 @@ def _measure(
             'program_bytes': memory.generated_code_size_in_bytes,
             'device_bytes': chip.memory if chip else None,
         },
-        'flops': costs.get('flops'),
-        'bytes': costs.get('bytes accessed'),
+        'flops': flops,
+        'bytes': moved,
+        'counted_by': 'compiler' if counted.get('flops') else 'us',
         'traffic': {
             kind: {'count': one.count, 'bytes': one.bytes, 'padded_bytes': one.padded_bytes}
             for kind, one in traffic.items()
@@ -129,9 +132,9 @@ def _measure(
         return found
     needed = memory.peak_memory_in_bytes + memory.generated_code_size_in_bytes
     found['fits'] = needed <= chip.memory
-    if found['flops'] and found['bytes']:
+    if flops:
         bandwidth = part.exchange_bandwidth if part else chip.link
-        line = estimate(chip, found['flops'], found['bytes'], collectives, bandwidth)
+        line = estimate(chip, flops, moved, collectives, bandwidth)
         found['roofline'] = {
             'compute_seconds': line.compute,
             'memory_seconds': line.memory,
@@ -143,9 +146,9 @@ def _measure(
     return found
 
 
-def _counted(collectives: list[Collective]) -> list[dict[str, Any]]:
+def _counted(collectives: list[costs.Collective]) -> list[dict[str, Any]]:
     """Returns the collectives, equal ones as one with their count, largest first."""
-    counts: dict[Collective, int] = {}
+    counts: dict[costs.Collective, int] = {}
     for one in collectives:
         counts[one] = counts.get(one, 0) + 1
     return [

@@ -4,10 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from gan_transfer.compile.chips import Chip
-from gan_transfer.compile.hlo import Collective
-
-# Bytes that each device sends, over those of the whole arrays, in a ring of many.
-_SENT = {'all-reduce': 2, 'collective-permute': 1}
+from gan_transfer.compile.costs import Collective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +44,13 @@ def estimate(
       collectives: what it exchanges.
       bandwidth: bytes a second that it sends meanwhile.
     """
-    exchange = sum(
-        _SENT.get(one.opcode, 1) * one.bytes * (one.group - 1) / one.group / bandwidth for one in collectives
-    )
+    exchange = sum(_seconds(chip, one, bandwidth) for one in collectives)
     return Roofline(flops / chip.flops, moved / chip.memory_bandwidth, exchange)
+
+
+def _seconds(chip: Chip, one: Collective, bandwidth: float) -> float:
+    """In rings, where every device sends all parts but its own: once to gather or scatter, twice to reduce for all."""
+    if one.opcode == 'collective-permute':  # to a neighbour
+        return one.bytes / chip.link
+    times = 2 if one.opcode == 'all-reduce' else 1
+    return times * one.bytes * (one.group - 1) / one.group / bandwidth

@@ -27,20 +27,18 @@ def _asked(report: dict[str, Any]) -> str:
 
 def _memory(report: dict[str, Any]) -> str:
     memory, whole = report['memory'], report['memory']['device_bytes']
-    text = (
-        f'memory      {memory["peak_bytes"] / GIB:.2f} GiB, program {memory["program_bytes"] / GIB:.2f} GiB'
-    )
+    text = f'memory      {size(memory["peak_bytes"])}, program {size(memory["program_bytes"])}'
     if whole is None:
         return f'{text}; what the device has is not known'
-    return f'{text}, of {whole / GIB:.0f} GiB: {"fits" if report["fits"] else "does not fit"}'
+    return f'{text}, of {size(whole)}: {"fits" if report["fits"] else "does not fit"}'
 
 
 def _work(report: dict[str, Any]) -> str:
     if report['flops'] is None:
         return 'work        this compiler does not count it'
-    inside = report['loops']
-    loops = f'; what is in the {inside} loops is counted once' if inside else ''
-    return f'work        {report["flops"] / 1e12:.3g} TFLOP, {report["bytes"] / 1e9:.3g} GB moved{loops}'
+    loops = f'; what is in the {report["loops"]} loops is counted once' if report['loops'] else ''
+    own = '' if report['counted_by'] == 'compiler' else ', counted without the compiler: convolutions only'
+    return f'work        {report["flops"] / 1e12:.3g} TFLOP, {report["bytes"] / 1e9:.3g} GB moved{own}{loops}'
 
 
 def _traffic(report: dict[str, Any]) -> list[str]:
@@ -49,6 +47,11 @@ def _traffic(report: dict[str, Any]) -> list[str]:
         f'  {kind:20} {one["count"]:5} x, {one["padded_bytes"] / 1e9:7.3f} GB, without padding {one["bytes"] / 1e9:.3f}'
         for kind, one in kinds
     ]
+
+
+def size(count: float) -> str:
+    """Returns a number of bytes in MiB or GiB."""
+    return f'{count / GIB:.2f} GiB' if count >= GIB / 10 else f'{count / 2**20:.2f} MiB'
 
 
 def _exchange(report: dict[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def devices(part: Slice) -> list[Any]:
     """
     package, install = {
         'tpu': ('libtpu', '-r requirements-tpu-compile.txt'),
-        'cuda': ('jax_cuda12_plugin', '-r requirements-gpu-compile.txt'),
+        'cuda': ('jax_cuda12_plugin', '--no-deps -r requirements-gpu-compile.txt'),
     }[part.chip.platform]
     if importlib.util.find_spec(package) is None:
         raise UserError(

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import PartitionSpec
 
 from gan_transfer import sharding
@@ -70,3 +71,33 @@ def test_blurred_resampling_keeps_constants_and_equals_the_filters():
 
 def test_blurred_resampling_of_odd_sizes():
     assert layers.blur_downsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 4, 16, 1)
+
+
+def _plain_pad(x):
+    return jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode='reflect')
+
+
+def _plain_normalize(x):
+    centred = x - x.mean((1, 2), keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ('function', 'plain'),
+    [
+        (lambda x: layers.reflection_pad(x, 3), _plain_pad),
+        (layers.normalize_instances, _plain_normalize),
+    ],
+    ids=['reflection_pad', 'normalize_instances'],
+)
+@pytest.mark.parametrize('height', [4, 9])  # the mirrored borders overlap, and do not
+def test_derivatives_of_our_own_equal_the_automatic_ones(function, plain, height):
+    x = 2 + jax.random.normal(jax.random.key(0), (2, height, 8, 3))
+    weights = jax.random.normal(jax.random.key(1), plain(x).shape)
+
+    def derivatives(f):
+        gradient = jax.grad(lambda y: (jnp.tanh(f(y)) * weights).sum())
+        return f(x), gradient(x), jax.grad(lambda y: jnp.square(gradient(y)).sum())(x)
+
+    for ours, theirs in zip(derivatives(function), derivatives(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

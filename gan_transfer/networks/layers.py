@@ -78,40 +78,6 @@ def upsample_nearest(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
     return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 
 
-def blur_downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    """Every second pixel of the image blurred by [1, 2, 1] / 4 in both directions, borders mirrored (Zhang 2019)."""
-
-    def halve(y: Array, axis: int) -> Array:
-        # As pairs of pixels: slices with a step have slow gradients.
-        edges = [(0, 0)] * 4
-        edges[axis] = (1, 1 + y.shape[axis] % 2)
-        padded = jnp.pad(y, edges, mode='reflect')
-        size = padded.shape[axis] // 2
-        pairs = padded.reshape(*y.shape[:axis], size, 2, *y.shape[axis + 1 :])
-        even, odd = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
-        here, between, following = (
-            jax.lax.slice_in_dim(part, start, start + size - 1, axis=axis)
-            for part, start in ((even, 0), (odd, 0), (even, 1))
-        )
-        return (here + 2 * between + following) / 4
-
-    return halve(halve(x, 1), 2)
-
-
-def blur_upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    """Twice the size by the filter [1, 3, 3, 1] / 4 in both directions, borders repeated: linear interpolation."""
-
-    def double(y: Array, axis: int) -> Array:
-        edges = [(0, 0)] * 4
-        edges[axis] = (1, 1)
-        padded, size = jnp.pad(y, edges, mode='edge'), y.shape[axis]
-        before, after = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2))
-        pair = jnp.stack([0.75 * y + 0.25 * before, 0.75 * y + 0.25 * after], axis=axis + 1)
-        return pair.reshape(*y.shape[:axis], 2 * size, *y.shape[axis + 1 :])
-
-    return double(double(x, 1), 2)
-
-
 def high_pass(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     """Every pixel against its eight neighbours: 8 times itself minus their sum, with zeros outside."""
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

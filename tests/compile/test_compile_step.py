@@ -35,7 +35,7 @@ def test_the_step_of_a_config_is_compiled_and_reported(tmp_path):
     [
         (('--topology=v5e:3x3',), ('v5e:3x3', 'v5e:16x16')),
         (('--topology=v5e:16x16',), ('batch_size is 4', '256 device', 'multiple of 256')),
-        (('--topology=v5e:2x2', '--workdir=x'), ('--workdir', '--mode=compile')),
+        (('--topology=v5e:2x2', '--workdir=x'), ('--workdir', 'the mode is compile')),
     ],
 )
 def test_mistakes_are_one_line(arguments, parts):

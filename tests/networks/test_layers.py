@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from gan_transfer import sharding
-from gan_transfer.networks import layers
+from gan_transfer.networks import layers, resampling
 
 
 def _images(shape, seed=0):
@@ -50,14 +50,24 @@ def test_dropout_scales_what_it_keeps_and_depends_on_the_sample_s_key_alone():
     assert (y[0] != y[1]).any()
 
 
-def test_blurred_resampling_keeps_constants_and_equals_the_filters():
+RESAMPLINGS = pytest.mark.parametrize(
+    ('downsample', 'upsample'),
+    [
+        (resampling.blur_downsample, resampling.blur_upsample),
+        (resampling.blur_downsample_by_filter, resampling.blur_upsample_by_filter),  # of accelerators
+    ],
+)
+
+
+@RESAMPLINGS
+def test_blurred_resampling_keeps_constants_and_equals_the_filters(downsample, upsample):
     x = _images((1, 6, 4, 2))
-    down, up = layers.blur_downsample(x), layers.blur_upsample(x)
+    down, up = downsample(x), upsample(x)
     assert down.shape == (1, 3, 2, 2)
     assert up.shape == (1, 12, 8, 2)
     constant = jnp.full((1, 4, 4, 1), 7.0)
-    np.testing.assert_allclose(layers.blur_downsample(constant), 7.0, rtol=1e-6)
-    np.testing.assert_allclose(layers.blur_upsample(constant), 7.0, rtol=1e-6)
+    np.testing.assert_allclose(downsample(constant), 7.0, rtol=1e-6)
+    np.testing.assert_allclose(upsample(constant), 7.0, rtol=1e-6)
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')
     weights = np.outer([1, 2, 1], [1, 2, 1]) / 16
     np.testing.assert_allclose(down[0, 1, 1], np.einsum('ij,ijc->c', weights, padded[0, 2:5, 2:5]), rtol=1e-5)
@@ -69,8 +79,10 @@ def test_blurred_resampling_keeps_constants_and_equals_the_filters():
     )
 
 
-def test_blurred_resampling_of_odd_sizes():
-    assert layers.blur_downsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 4, 16, 1)
+@RESAMPLINGS
+def test_blurred_resampling_of_odd_sizes(downsample, upsample):
+    assert downsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 4, 16, 1)
+    assert upsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 14, 62, 1)
 
 
 def _plain_pad(x):

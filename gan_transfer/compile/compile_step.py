@@ -54,7 +54,7 @@ def compile_step(
         report |= {'fits': False, 'refused': str(error).splitlines()[0]}
     else:
         report['compile_seconds'] = round(time.monotonic() - started, 1)
-        report |= _measure(compiled, config, part, chip, len(devices))
+        report |= _measure(compiled, config, part, chip)
     print(tables.summary(report))
     if output is not None:
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def _describe(config: Any, experiment: Experiment, part: Slice | None, devices: 
 
 
 def _measure(
-    compiled: jax.stages.Compiled, config: Any, part: Slice | None, chip: Chip | None, devices: int
+    compiled: jax.stages.Compiled, config: Any, part: Slice | None, chip: Chip | None
 ) -> dict[str, Any]:
     """Returns what the compiled program tells, and what follows from the chip's speeds."""
     program = parse(compiled.as_text())
@@ -117,7 +117,7 @@ def _measure(
         },
         'flops': flops,
         'bytes': moved,
-        'counted_by': 'compiler' if counted.get('flops') else 'us',
+        'counted_by': 'compiler' if counted.get('flops') else 'program text',
         'traffic': {
             kind: {'count': one.count, 'bytes': one.bytes, 'padded_bytes': one.padded_bytes}
             for kind, one in traffic.items()

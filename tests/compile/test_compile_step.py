@@ -1,10 +1,13 @@
-"""The mode from the command line, on the devices that are there, and its mistakes."""
+"""The mode from the command line, on the devices that are there, its mistakes, and the reports of the docs."""
 
 import json
 
 import pytest
 
+from gan_transfer.compile import tables
 from tests import command
+
+REPORTS = command.ROOT / 'docs' / 'scaling'
 
 
 @pytest.mark.slow
@@ -42,3 +45,25 @@ def test_mistakes_are_one_line(arguments, parts):
     line = command.error_line('--mode=compile', *command.TINY_CYCLEGAN, *arguments)
     for part in parts:
         assert part in line
+
+
+@pytest.mark.parametrize('path', sorted(REPORTS.glob('*.json')), ids=lambda path: path.stem)
+def test_the_reports_of_the_docs_hold_what_the_page_says(path):
+    report = json.loads(path.read_text())
+    assert report['fits']
+    assert report['loops'] == 0
+    assert report['roofline']['weak_scaling_efficiency'] >= (0.95 if report['devices'] == 256 else 0.92)
+    large = [exchange for exchange in report['collectives'] if exchange['bytes'] > 1e6]
+    assert {(exchange['opcode'], *exchange['dtypes']) for exchange in large} == {('all-reduce', 'f32')}
+    text = tables.summary(report)
+    assert f'{report["devices"]} x TPU v5 lite' in text
+    assert 'of 16.00 GiB: fits' in text
+    assert 'nothing was run' in text
+
+
+def test_a_step_that_does_not_fit_is_told_with_the_compiler_s_reason():
+    report = json.loads(next(REPORTS.glob('*.json')).read_text())
+    del report['memory']
+    assert tables.summary({**report, 'fits': False, 'refused': 'out of memory'}).endswith(
+        'does not fit: out of memory'
+    )

@@ -3,6 +3,7 @@
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
     python launch.py --workdir=runs/quickstart  # goes on
     python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
+    python launch.py --mode=compile --config=configs/quickstart.py --topology=v5e:2x2
 
 A mistake in flags, config or files is one line on the standard error and exit status 2; a training that cannot go on
 exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
@@ -25,7 +26,7 @@ from ml_collections import ConfigDict, config_flags
 from gan_transfer import host_memory, xla_flags
 from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
-MODES = ('train', 'evaluate', 'translate', 'prepare', 'import')
+MODES = ('train', 'evaluate', 'translate', 'prepare', 'import', 'compile')
 
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'FILE or FILE:ARGUMENTS; keys are changed by --config.KEY=VALUE.', lock_config=True
@@ -36,7 +37,9 @@ SOURCE = flags.DEFINE_string('source', None, 'translate: an image, or a folder o
 TARGET = flags.DEFINE_string('target', None, 'translate: the image that shows the target style.')
 TARGET_DOMAIN = flags.DEFINE_string('target_domain', None, 'translate: name or index of the target domain.')
 OUTPUT = flags.DEFINE_string(
-    'output', None, 'translate: the image to write; a folder when the source is one.'
+    'output',
+    None,
+    'translate: the image to write; a folder when the source is one. compile: the JSON file to write.',
 )
 REAL = flags.DEFINE_string('real', None, 'evaluate: a folder of real images, in place of a run.')
 GENERATED = flags.DEFINE_string('generated', None, 'evaluate: the folder of images to compare with --real.')
@@ -46,7 +49,7 @@ SEED = flags.DEFINE_integer(
 MASK = flags.DEFINE_string(
     'mask', None, "translate: an image, bright where a face's detail is kept (StarGAN v2 of CelebA-HQ)."
 )
-OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate: replace files that exist.')
+OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate, compile: replace files that exist.')
 FROM = flags.DEFINE_enum(
     'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2'), 'import: whose PyTorch files they are.'
 )
@@ -62,6 +65,9 @@ PROCESS_COUNT = flags.DEFINE_integer(
 )
 PROCESS_INDEX = flags.DEFINE_integer(
     'process_index', None, 'Which of the processes this is, from 0 on.', lower_bound=0
+)
+TOPOLOGY = flags.DEFINE_string(
+    'topology', None, 'compile: chips that need not be there, such as v5e:16x16 or h100:8.'
 )
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
     'allow_config_change', False, 'Go on with a run whose saved config differs from this one.'
@@ -79,6 +85,7 @@ TAKES = {
     ),
     'prepare': ('config',),
     'import': ('config', 'workdir', 'from', 'checkpoint'),
+    'compile': ('config', 'topology', 'output', 'overwrite'),
 }
 NEEDS = {
     'train': ('workdir',),
@@ -86,6 +93,7 @@ NEEDS = {
     'translate': ('workdir', 'source', 'output'),
     'prepare': ('config',),
     'import': ('workdir', 'from', 'checkpoint'),
+    'compile': ('config',),
 }
 
 
@@ -200,11 +208,21 @@ def read_config() -> ConfigDict:
     common.resolve(config)
     if CONFIG.value is not None and MODE.value in ('evaluate', 'translate') and REAL.value is None:
         run_config.check_unchanged(WORKDIR.value, config, allow_change=ALLOW_CONFIG_CHANGE.value)
-    use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
+    if MODE.value != 'compile':  # a program out of the cache does not tell all about itself
+        use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
+    common.validate(config, count_devices())
+    return config
+
+
+def count_devices() -> int | None:
+    """Returns the number of devices that a training step is for; None where the mode takes none."""
+    if TOPOLOGY.value is not None:
+        from gan_transfer.compile.chips import find_slice
+
+        return find_slice(TOPOLOGY.value).devices
     import jax  # after the cache is set
 
-    common.validate(config, jax.device_count() if MODE.value == 'train' else None)
-    return config
+    return jax.device_count() if MODE.value in ('train', 'compile') else None
 
 
 def run() -> int:
@@ -240,6 +258,10 @@ def run() -> int:
         from gan_transfer.import_checkpoint import import_checkpoint
 
         import_checkpoint(config, WORKDIR.value, FROM.value, CHECKPOINT.value)
+    elif MODE.value == 'compile':
+        from gan_transfer.compile.compile_step import compile_step
+
+        return compile_step(config, topology=TOPOLOGY.value, output=OUTPUT.value, overwrite=OVERWRITE.value)
     else:
         from gan_transfer import data
 

@@ -79,7 +79,7 @@ def describe(config: Any, dataset: Any, experiment: Any, start: Start, total: in
     sizes = ', '.join(f'{name} {count / 1e6:.2f} M' for name, count in parameters.items())
     images = ', '.join(f'{name} {len(dataset.train[name])}' for name in dataset.domains)
     if dataset.faults.count:
-        images += f'; unreadable and replaced: {dataset.faults.count}'
+        images += f'; unreadable and not used: {dataset.faults.count}'
     first = 'a new run' if start.state is None else f'resuming at {start.step * config.batch_size} images'
     devices = f'{jax.device_count()} {jax.default_backend()} device(s)'
     sizes_of_mesh = ' x '.join(f'{name} {size}' for name, size in experiment.mesh.shape.items() if size > 1)

@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from configs import common
-from gan_transfer import run_config, sharding
+from gan_transfer import data, run_config, sharding
 from gan_transfer.errors import UserError
 from gan_transfer.experiment import make_experiment
 from gan_transfer.methods import METHODS
@@ -25,7 +25,8 @@ def test_every_config_is_valid_and_builds(name):
     domains = len(config.data.domains) or (3 if config.method.name == 'stargan_v2' else 2)
     mesh = sharding.make_mesh(jax.devices()[:1])
     experiment = make_experiment(config, domains=domains, mesh=mesh)
-    batch = _abstract_batch(config, experiment.method)
+    method = experiment.method
+    batch = data.abstract_batch(config, method.batch_fields, method.latent_size, mesh)
     state, scalars = jax.eval_shape(
         experiment.train_step, experiment.abstract_state, batch, jax.random.key(0)
     )
@@ -33,17 +34,6 @@ def test_every_config_is_valid_and_builds(name):
         lambda x: (x.shape, x.dtype), experiment.abstract_state
     )
     assert all(value.shape == () for value in scalars.values())
-
-
-def _abstract_batch(config, method):
-    size, count = config.image_size, config.batch_size
-    shapes = {'latent': ((count, method.latent_size), 'float32'), 'domain': ((count,), 'int32')}
-    image = ((count, size, size, 3), 'uint8')
-
-    def shape(field):
-        return next((value for part, value in shapes.items() if part in field), image)
-
-    return {field: jax.ShapeDtypeStruct(*shape(field)) for field in method.batch_fields}
 
 
 @pytest.mark.parametrize('name', FILES)

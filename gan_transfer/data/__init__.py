@@ -6,7 +6,7 @@ turns it into batches that are a pure function of the seed and the step.
 
 from gan_transfer.data.dataset import Dataset, Example
 from gan_transfer.data.decode import EXTENSIONS, read_image
-from gan_transfer.data.pipeline import make_pipeline
+from gan_transfer.data.pipeline import abstract_batch, make_pipeline
 from gan_transfer.data.sources import open_dataset, prepare
 from gan_transfer.data.transforms import resize
 
@@ -14,6 +14,7 @@ __all__ = [
     'EXTENSIONS',
     'Dataset',
     'Example',
+    'abstract_batch',
     'make_pipeline',
     'open_dataset',
     'prepare',

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,22 @@ LISTED = 10  # files that an error names
 
 def find_unreadable(
     root: Path,
-    names: Sequence[str],
+    files: Mapping[str, Path],
     cache: Path,
     threads: int,
     read: Callable[[Path], Any] = read_image,
 ) -> dict[str, str]:
-    """Decodes every file once, on threads, and returns name -> reason for those that can't be.
+    """Decodes every file once, on threads, and returns key -> reason for those that can't be.
 
     The result is kept in `cache` by modification time and size, so that the next start only looks at what changed.
 
     Args:
       root: the data set's folder.
-      names: files relative to it.
+      files: by the key of their image.
       read: decodes a file; ValueError or OSError where that fails.
     """
-    stamps = {name: _stamp(root / name) for name in names}
-    return _find(root, stamps, lambda name: read(root / name), cache, threads)
+    stamps = {key: _stamp(file) for key, file in files.items()}
+    return _find(root, stamps, lambda key: read(files[key]), cache, threads)
 
 
 def find_unreadable_records(
@@ -61,16 +61,20 @@ def note_unreadable(
     train: Mapping[str, Images],
     test: Mapping[str, Images],
     max_share: float,
-) -> None:
+) -> dict[str, Images]:
     """Tells the images which of them are unreadable; refuses domains that have too many of those.
 
-    Each domain counts by itself, since a training draws from each alike.
+    Each domain counts by itself, since a training draws from each alike. In training another image stands in, so that
+    the others keep their places in the stream of samples; a test counts every image once.
 
     Args:
       unreadable: key -> reason.
       train: domain -> training images.
       test: domain -> test images, of the same domains.
       max_share: of a domain's images that may be unreadable.
+
+    Returns:
+      the test images that can be read.
 
     Raises:
       ValueError: where a domain has more, or no readable training or test image; it lists some.
@@ -92,13 +96,14 @@ def note_unreadable(
         )
     for images in (*train.values(), *test.values()):
         images.set_unreadable(unreadable)
+    return {domain: images.readable() for domain, images in test.items()}
 
 
 def _find(
     root: Path, stamps: dict[str, str], read: Callable[[str], Any], cache: Path, threads: int
 ) -> dict[str, str]:
     """Reads the names whose stamp is new; returns name -> reason for what, then or earlier, could not be read."""
-    record = cache / f'checked_{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json'
+    record = cache / f'checked_{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json'
     known = _load(record)
     new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
     if new:

@@ -32,7 +32,7 @@ class Faults:
             if name in self._names:
                 return
             self._names[name] = reason
-        logging.warning('unreadable image %s (%s): the next readable one stands in for it', name, reason)
+        logging.warning('unreadable image %s (%s): not used', name, reason)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,6 +102,12 @@ class Images:
             if key in reasons:
                 self._unreadable[index] = reasons[key]
                 self._faults.add(key, reasons[key])
+
+    def readable(self) -> 'Images':
+        """Returns the images that are not noted as unreadable, as a set of their own."""
+        kept = [index for index in range(len(self)) if index not in self._unreadable]
+        keys = [self.keys[index] for index in kept]
+        return Images(keys, lambda index: self._read(kept[index]), self._faults, self._memory)
 
     def __getitem__(self, index: int) -> Example:
         """Returns image `index`, or the next readable one.

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import PIL.Image
 import PIL.ImageOps
 
 WHITE = (255, 255, 255)
+# What a file may hold, whatever its ending. Not all that Pillow knows: EPS, for one, runs another program.
+FORMATS = ('AVIF', 'BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
+# A few bytes can claim any number of pixels; within these bounds an image takes some 500 MB while it is decoded.
+MAX_PIXELS = 2**26
+MAX_FILE_BYTES = 2**29
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
@@ -22,6 +28,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     - Alpha, also that of a palette or of one transparent colour: composited on `background`, on the stored values.
     - 16 bits per channel: the upper 8 are kept, grey or colour.
     - Floating-point pixels have no defined range and are an error.
+    - More than MAX_PIXELS or MAX_FILE_BYTES are an error before they are read, and so is what is no regular file.
 
     Args:
       source: path, or the bytes of a file.
@@ -37,17 +44,40 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     if isinstance(source, bytes):
         name, data = f'{len(source)} bytes', source
     else:
-        name, data = os.fspath(source), Path(source).read_bytes()
+        name, data = printable(os.fspath(source)), _read_bytes(Path(source))
     try:
-        with PIL.Image.open(io.BytesIO(data)) as image:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f'{width}x{height} px are more than {MAX_PIXELS}')
             image.load()
             return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
     except PIL.UnidentifiedImageError:
-        raise ValueError(f'{name} is no image that Pillow knows') from None
+        raise ValueError(f'{name} is no image of a known format ({", ".join(FORMATS)})') from None
     except Exception as error:
         # Any: Pillow's decoders answer broken files with whatever their parsing meets (struct.error, SyntaxError,
         # NotImplementedError, MemoryError ...), and its guard against huge images derives from Exception alone.
         raise ValueError(f'{name} cannot be decoded: {error}') from error
+
+
+def printable(name: str) -> str:
+    """Returns a file's name with what no line or text file can hold escaped: line breaks, bytes that are no UTF-8."""
+    return ''.join(
+        character
+        if character.isprintable() and character != '\\'
+        else character.encode('unicode_escape').decode()
+        for character in name
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Reads a file, unless that would take all memory or never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f'{printable(str(path))} is no regular file')
+    if status.st_size > MAX_FILE_BYTES:
+        raise ValueError(f'{printable(str(path))} has {status.st_size} bytes, more than {MAX_FILE_BYTES}')
+    return path.read_bytes()
 
 
 def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:

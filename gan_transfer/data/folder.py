@@ -18,7 +18,7 @@ from gan_transfer.data.dataset import (
     pair_unreadable,
     select_domains,
 )
-from gan_transfer.data.decode import EXTENSIONS, WHITE, read_image
+from gan_transfer.data.decode import EXTENSIONS, WHITE, printable, read_image
 
 LAYOUTS = (
     'train/<domain>/ with test/<domain>/ or val/<domain>/, or trainA trainB with testA testB, or pairs: '
@@ -78,21 +78,22 @@ def open_folder(
         if not found[name].train:
             raise ValueError(_empty_domain(found[name].folder, path))
     faults, memory = Faults(), MemoryBudget()
+    places: dict[str, Path] = {}
 
     def images(files: Sequence[Path], half: int | None) -> Images:
-        keys = [file.relative_to(root).as_posix() for file in files]
+        keys = [printable(file.relative_to(root).as_posix()) for file in files]
+        places.update(zip(keys, files, strict=True))
         return Images(keys, functools.partial(_read, files, background, half), faults, memory)
 
     train = {name: images(found[name].train, found[name].half) for name in names}
     test = {name: images(found[name].test, found[name].half) for name in names}
-    everything = [key for part in (*train.values(), *test.values()) for key in part.keys]
     check_read = functools.partial(_read_file, half=found[names[0]].half)
-    unreadable = check.find_unreadable(root, everything, cache, threads, check_read)
+    unreadable = check.find_unreadable(root, places, cache, threads, check_read)
     if paired and len(names) == 2:
         for part in (train, test):
             pairs = zip(*(part[name].keys for name in names), strict=True)
             unreadable = pair_unreadable(unreadable, pairs)
-    check.note_unreadable(unreadable, train, test, max_corrupt_share)
+    test = check.note_unreadable(unreadable, train, test, max_corrupt_share)
     return Dataset(
         name=f'folder {root}',
         domains=names,

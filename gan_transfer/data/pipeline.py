@@ -80,6 +80,24 @@ def make_pipeline(
     return iter(stream)
 
 
+def abstract_batch(
+    config: ConfigDict, fields: Sequence[str], latent_size: int, mesh: jax.sharding.Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes and types of the batches of `make_pipeline`, without any data."""
+    size, batch = config.image_size, config.batch_size
+
+    def one(field: str) -> jax.ShapeDtypeStruct:
+        if field.endswith('_domain'):
+            shape, dtype = (batch,), np.int32
+        elif field.startswith('latent'):
+            shape, dtype = (batch, latent_size), np.float32
+        else:
+            shape, dtype = (batch, size, size, 3), np.uint8
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding.batch_sharding(mesh, len(shape)))
+
+    return {field: one(field) for field in fields}
+
+
 class _Rows(grain.MapDataset):
     """Of every batch of a stream of samples, some rows."""
 

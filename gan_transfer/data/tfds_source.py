@@ -99,7 +99,7 @@ def open_tfds(
     test = {name: test.get(name, empty) for name in names}
     folder = Path(builder.data_path)
     unreadable = check.find_unreadable_records(folder, (*train.values(), *test.values()), cache, threads)
-    check.note_unreadable(unreadable, train, test, max_corrupt_share)
+    test = check.note_unreadable(unreadable, train, test, max_corrupt_share)
     return Dataset(
         name=source,
         domains=tuple(names),

@@ -117,15 +117,27 @@ def transposed_convolve_3x3(
     and an odd one two (k = 2 of its own pixel, k = 0 of the next): four small convolutions, whose gradients are plain
     convolutions too. XLA's gradient of the usual dilated form is about ten times slower on a CPU.
     """
-    padded = jnp.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)))
-    taps = {0: kernel[1:2], 1: kernel[2::-2]}  # by parity of the output row
 
-    def phase(row: int, column: int) -> Array:
-        weights = taps[row][:, 1:2] if column == 0 else taps[row][:, 2::-2]
-        cropped = padded[:, : images.shape[1] + row, : images.shape[2] + column]
-        return convolve(cropped, weights)
+    def phases(x: Array, k: Array) -> Array:
+        padded = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+        taps = {0: k[1:2], 1: k[2::-2]}  # by parity of the output row
 
-    return _interleave([[phase(row, column) for column in (0, 1)] for row in (0, 1)])
+        def phase(row: int, column: int) -> Array:
+            weights = taps[row][:, 1:2] if column == 0 else taps[row][:, 2::-2]
+            return convolve(padded[:, : x.shape[1] + row, : x.shape[2] + column], weights)
+
+        return _interleave([[phase(row, column) for column in (0, 1)] for row in (0, 1)])
+
+    return jax.lax.platform_dependent(images, kernel, cpu=phases, default=transpose)
+
+
+def transpose(images: Float[Array, 'b h w c'], kernel: Float[Array, 'k k c d']) -> Float[Array, 'b h2 w2 d']:
+    """Returns the transpose of the convolution of stride 2 and padding 1, applied to its `kernel` [k, k, d, c] turned.
+
+    What accelerators have an instruction for; in phases the pixels are written two more times, to be interleaved.
+    """
+    size = (2 * images.shape[1], 2 * images.shape[2])
+    return _images_gradient(2, 1, size, images, kernel.swapaxes(2, 3).astype(images.dtype))
 
 
 def convolve_3x3_then_average(
@@ -148,14 +160,26 @@ def upsample_then_convolve_3x3(
     """Returns the zero-padded 3x3 convolution of the image with every pixel repeated 2x2: twice the size.
 
     An even output pixel sees the pixel before its own once and its own twice, an odd one its own twice and the next
-    once: four 2x2 convolutions at the small size, 16 products for each input pixel in place of 36.
+    once: four 2x2 convolutions at the small size, 16 products for each input pixel in place of 36. On accelerators as
+    the transpose of the 4x4 convolution whose kernel is the sum of the four shifted 3x3 kernels.
     """
 
     def pair(taps: Array, parity: int) -> Array:  # three taps along axis 0 as two
         first, second = (taps[:1], taps[1:2] + taps[2:]) if parity == 0 else (taps[:1] + taps[1:2], taps[2:])
         return jnp.concatenate([first, second])
 
-    return _double(images, lambda row, column: pair(pair(kernel, row).swapaxes(0, 1), column).swapaxes(0, 1))
+    def phases(x: Array, k: Array) -> Array:
+        return _double(x, lambda row, column: pair(pair(k, row).swapaxes(0, 1), column).swapaxes(0, 1))
+
+    return jax.lax.platform_dependent(images, kernel, cpu=phases, default=upsample_by_transpose)
+
+
+def upsample_by_transpose(
+    images: Float[Array, 'b h w c'], kernel: Float[Array, '3 3 c d']
+) -> Float[Array, 'b h2 w2 d']:
+    """Returns what `upsample_then_convolve_3x3` does, as accelerators compute it."""
+    padded = jnp.pad(kernel[::-1, ::-1], ((1, 1), (1, 1), (0, 0), (0, 0)))
+    return transpose(images, sum(padded[i : i + 4, j : j + 4] for i in (0, 1) for j in (0, 1)))
 
 
 def transposed_convolve_4x4(
@@ -171,10 +195,10 @@ def transposed_convolve_4x4(
         return _double(x, lambda row, column: k[3 - row :: -2, 3 - column :: -2])
 
     def on_cpu(x: Array, k: Array) -> Array:
-        few = convolution_on_cpu.transposed_convolve_4x4(x, k)
+        few = convolution_on_cpu.transposed_convolve_4x4(x, k.astype(x.dtype))
         return phases(x, k) if few is None else few
 
-    return jax.lax.platform_dependent(images, kernel.astype(images.dtype), cpu=on_cpu, default=phases)
+    return jax.lax.platform_dependent(images, kernel, cpu=on_cpu, default=transpose)
 
 
 def _double(

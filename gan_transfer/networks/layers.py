@@ -1,5 +1,6 @@
 """The layers that the networks are made of."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +33,37 @@ def leaky_relu(x: Float[Array, '...']) -> Float[Array, '...']:
     return nn.leaky_relu(x, 0.2)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def reflection_pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:
-    """Mirrors `amount` pixels at each border without repeating the edge."""
+    """Mirrors `amount` pixels at each border without repeating the edge.
+
+    Reverse-mode derivatives of any order; no forward mode.
+    """
     return jnp.pad(x, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode='reflect')
+
+
+def _reflection_pad_pulled_back(amount: int, _: None, gradient: Array) -> tuple[Array]:
+    # Centre, borders and corners as one sum, which becomes one pass over the image or none; the derivative of `jnp.pad`
+    # is a pass for each border.
+    height, width = (size - 2 * amount for size in gradient.shape[1:3])
+
+    def parts(
+        size: int,
+    ) -> tuple[tuple[int, int, int, bool], ...]:  # from where, how many, to where, mirrored
+        ends = ((0, amount, 1, True), (amount + size, amount, size - 1 - amount, True))
+        return ((amount, size, 0, False), *ends)
+
+    total = jnp.zeros((), gradient.dtype)
+    for top, rows, y, flip_y in parts(height):
+        for left, columns, x, flip_x in parts(width):
+            part = gradient[:, top : top + rows, left : left + columns]
+            part = jax.lax.rev(part, [axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip])
+            edges = ((0, 0), (y, height - rows - y), (x, width - columns - x), (0, 0))
+            total += jnp.pad(part, edges)
+    return (total,)
+
+
+reflection_pad.defvjp(lambda x, amount: (reflection_pad(x, amount), None), _reflection_pad_pulled_back)
 
 
 def average_pool(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
@@ -49,40 +78,6 @@ def upsample_nearest(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
     return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 
 
-def blur_downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    """Every second pixel of the image blurred by [1, 2, 1] / 4 in both directions, borders mirrored (Zhang 2019)."""
-
-    def halve(y: Array, axis: int) -> Array:
-        # As pairs of pixels: slices with a step have slow gradients.
-        edges = [(0, 0)] * 4
-        edges[axis] = (1, 1 + y.shape[axis] % 2)
-        padded = jnp.pad(y, edges, mode='reflect')
-        size = padded.shape[axis] // 2
-        pairs = padded.reshape(*y.shape[:axis], size, 2, *y.shape[axis + 1 :])
-        even, odd = (jax.lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in (0, 1))
-        here, between, following = (
-            jax.lax.slice_in_dim(part, start, start + size - 1, axis=axis)
-            for part, start in ((even, 0), (odd, 0), (even, 1))
-        )
-        return (here + 2 * between + following) / 4
-
-    return halve(halve(x, 1), 2)
-
-
-def blur_upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    """Twice the size by the filter [1, 3, 3, 1] / 4 in both directions, borders repeated: linear interpolation."""
-
-    def double(y: Array, axis: int) -> Array:
-        edges = [(0, 0)] * 4
-        edges[axis] = (1, 1)
-        padded, size = jnp.pad(y, edges, mode='edge'), y.shape[axis]
-        before, after = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2))
-        pair = jnp.stack([0.75 * y + 0.25 * before, 0.75 * y + 0.25 * after], axis=axis + 1)
-        return pair.reshape(*y.shape[:axis], 2 * size, *y.shape[axis + 1 :])
-
-    return double(double(x, 1), 2)
-
-
 def high_pass(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     """Every pixel against its eight neighbours: 8 times itself minus their sum, with zeros outside."""
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -90,12 +85,35 @@ def high_pass(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     return 9 * x - (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def normalize_instances(x: Float[Array, 'b h w c'], epsilon: float = 1e-5) -> Float[Array, 'b h w c']:
-    """Instance normalization (Ulyanov et al. 2016): zero mean, unit variance per image and channel, in float32."""
+    """Instance normalization (Ulyanov et al. 2016): zero mean, unit variance per image and channel, in float32.
+
+    Reverse-mode derivatives of any order; no forward mode.
+    """
+    return _normalize_instances(x, epsilon)[0]
+
+
+def _normalize_instances(x: Array, epsilon: float) -> tuple[Array, tuple[Array, Array, Array]]:
     values = x.astype(jnp.float32)
-    centred = values - values.mean((1, 2), keepdims=True)
-    variance = jnp.square(centred).mean((1, 2), keepdims=True)
-    return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+    mean = values.mean((1, 2), keepdims=True)
+    centred = values - mean
+    scale = jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + epsilon)
+    return (centred * scale).astype(x.dtype), (x, mean, scale)
+
+
+def _normalize_instances_pulled_back(
+    epsilon: float, given: tuple[Array, Array, Array], gradient: Array
+) -> tuple[Array]:
+    # The sum of a few means; the derivatives of the single operations are as many passes over the image.
+    x, mean, scale = given
+    normalized, values = (x.astype(jnp.float32) - mean) * scale, gradient.astype(jnp.float32)
+    average = values.mean((1, 2), keepdims=True)
+    along = (values * normalized).mean((1, 2), keepdims=True)
+    return ((scale * (values - average - normalized * along)).astype(x.dtype),)
+
+
+normalize_instances.defvjp(_normalize_instances, _normalize_instances_pulled_back)
 
 
 class Convolution(nn.Module):
@@ -219,4 +237,6 @@ def dropout(x: Float[Array, 'b ...'], rate: float, keys: Key[Array, 'b']) -> Flo
 
 def select_domain(x: Float[Array, 'b domains ...'], domain: Int[Array, 'b']) -> Float[Array, 'b ...']:
     """Picks each sample's own domain from axis 1."""
-    return jax.vmap(lambda row, index: row[index])(x, domain)
+    # By a mask: the derivative of indexing is a loop over the samples on a TPU.
+    mask = domain[:, None] == jnp.arange(x.shape[1])
+    return jnp.where(mask.reshape(*mask.shape, *(1,) * (x.ndim - 2)), x, 0).sum(1)

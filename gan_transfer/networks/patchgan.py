@@ -10,10 +10,10 @@ from gan_transfer.networks import layers
 from gan_transfer.networks.layers import (
     BatchNorm,
     Convolution,
-    blur_downsample,
     leaky_relu,
     normalize_instances,
 )
+from gan_transfer.networks.resampling import blur_downsample
 
 
 class PatchDiscriminator(nn.Module):

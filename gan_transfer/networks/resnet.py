@@ -10,11 +10,10 @@ from gan_transfer.networks import layers
 from gan_transfer.networks.layers import (
     Convolution,
     TransposedConvolution,
-    blur_downsample,
-    blur_upsample,
     normalize_instances,
     reflection_pad,
 )
+from gan_transfer.networks.resampling import blur_downsample, blur_upsample
 
 
 class ResidualBlock(nn.Module):

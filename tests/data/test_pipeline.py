@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gan_transfer import sharding
-from gan_transfer.data import make_pipeline, pipeline
+from gan_transfer.data import abstract_batch, make_pipeline, pipeline
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget
 
 LATENT = 3
@@ -60,6 +60,8 @@ def test_shapes_and_types(config, sampling):
     kinds = {field: (values.shape, values.dtype) for field, values in batch.items()}
     image, label, latent = ((8, 8, 8, 3), np.uint8), ((8,), np.int32), ((8, LATENT), np.float32)
     assert kinds == dict(zip(FIELDS, (image, image, image, label, label, latent, latent), strict=True))
+    abstract = abstract_batch(config, FIELDS, LATENT, sharding.make_mesh(jax.devices()[:1]))
+    assert kinds == {field: (values.shape, values.dtype) for field, values in abstract.items()}
 
 
 @SAMPLINGS

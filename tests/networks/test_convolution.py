@@ -36,6 +36,10 @@ def _upsampled(images, kernel):
         (convolution.transposed_convolve_4x4, _dilated, 4),
         (convolution.convolve_3x3_then_average, _then_average, 3),
         (convolution.upsample_then_convolve_3x3, _upsampled, 3),
+        # The forms of accelerators.
+        (convolution.transpose, _dilated, 3),
+        (convolution.transpose, _dilated, 4),
+        (convolution.upsample_by_transpose, _upsampled, 3),
     ],
 )
 @pytest.mark.parametrize('height', [6, 2])  # many pixels and few

@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import PartitionSpec
 
 from gan_transfer import sharding
-from gan_transfer.networks import layers
+from gan_transfer.networks import layers, resampling
 
 
 def _images(shape, seed=0):
@@ -52,14 +53,24 @@ def test_dropout_scales_what_it_keeps_and_depends_on_the_sample_s_key_alone():
     assert (y[0] != y[1]).any()
 
 
-def test_blurred_resampling_keeps_constants_and_equals_the_filters():
+RESAMPLINGS = pytest.mark.parametrize(
+    ('downsample', 'upsample'),
+    [
+        (resampling.blur_downsample, resampling.blur_upsample),
+        (resampling.blur_downsample_by_filter, resampling.blur_upsample_by_filter),  # of accelerators
+    ],
+)
+
+
+@RESAMPLINGS
+def test_blurred_resampling_keeps_constants_and_equals_the_filters(downsample, upsample):
     x = _images((1, 6, 4, 2))
-    down, up = layers.blur_downsample(x), layers.blur_upsample(x)
+    down, up = downsample(x), upsample(x)
     assert down.shape == (1, 3, 2, 2)
     assert up.shape == (1, 12, 8, 2)
     constant = jnp.full((1, 4, 4, 1), 7.0)
-    np.testing.assert_allclose(layers.blur_downsample(constant), 7.0, rtol=1e-6)
-    np.testing.assert_allclose(layers.blur_upsample(constant), 7.0, rtol=1e-6)
+    np.testing.assert_allclose(downsample(constant), 7.0, rtol=1e-6)
+    np.testing.assert_allclose(upsample(constant), 7.0, rtol=1e-6)
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')
     weights = np.outer([1, 2, 1], [1, 2, 1]) / 16
     np.testing.assert_allclose(down[0, 1, 1], np.einsum('ij,ijc->c', weights, padded[0, 2:5, 2:5]), rtol=1e-5)
@@ -71,5 +82,37 @@ def test_blurred_resampling_keeps_constants_and_equals_the_filters():
     )
 
 
-def test_blurred_resampling_of_odd_sizes():
-    assert layers.blur_downsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 4, 16, 1)
+@RESAMPLINGS
+def test_blurred_resampling_of_odd_sizes(downsample, upsample):
+    assert downsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 4, 16, 1)
+    assert upsample(jnp.zeros((1, 7, 31, 1))).shape == (1, 14, 62, 1)
+
+
+def _plain_pad(x):
+    return jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode='reflect')
+
+
+def _plain_normalize(x):
+    centred = x - x.mean((1, 2), keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ('function', 'plain'),
+    [
+        (lambda x: layers.reflection_pad(x, 3), _plain_pad),
+        (layers.normalize_instances, _plain_normalize),
+    ],
+    ids=['reflection_pad', 'normalize_instances'],
+)
+@pytest.mark.parametrize('height', [4, 9])  # the mirrored borders overlap, and do not
+def test_derivatives_of_our_own_equal_the_automatic_ones(function, plain, height):
+    x = 2 + jax.random.normal(jax.random.key(0), (2, height, 8, 3))
+    weights = jax.random.normal(jax.random.key(1), plain(x).shape)
+
+    def derivatives(f):
+        gradient = jax.grad(lambda y: (jnp.tanh(f(y)) * weights).sum())
+        return f(x), gradient(x), jax.grad(lambda y: jnp.square(gradient(y)).sum())(x)
+
+    for ours, theirs in zip(derivatives(function), derivatives(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

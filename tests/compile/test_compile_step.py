@@ -1,0 +1,69 @@
+"""The mode from the command line, on the devices that are there, its mistakes, and the reports of the docs."""
+
+import json
+
+import pytest
+
+from gan_transfer.compile import tables
+from tests import command
+
+REPORTS = command.ROOT / 'docs' / 'scaling'
+
+
+@pytest.mark.slow
+def test_the_step_of_a_config_is_compiled_and_reported(tmp_path):
+    path = tmp_path / 'reports' / 'tiny.json'
+    out = command.launch('--mode=compile', *command.TINY_CYCLEGAN, f'--output={path}').stdout
+    report = json.loads(path.read_text())
+    assert (report['devices'], report['batch_size'], report['batch_per_device']) == (2, 4, 2)
+    assert report['topology'] == 'present'
+    # One exchange for the whole step: the gradients of every network in float32, and the scalars.
+    (exchange,) = report['collectives']
+    assert (exchange['opcode'], exchange['dtypes'], exchange['count']) == ('all-reduce', ['f32'], 1)
+    assert 0 <= exchange['bytes'] - 4 * report['parameters'] < 400
+    # The state is donated: most of what comes in goes out in its place.
+    assert report['memory']['donated_bytes'] > 0.9 * report['memory']['arguments_bytes']
+    assert report['flops'] > 1e8
+    assert report['traffic']['convolution']['bytes'] > 1e6
+    # What a CPU could do at best is not known.
+    assert report['fits'] is report['roofline'] is None
+    assert 'what the device has is not known' in out
+    line = command.error_line('--mode=compile', *command.TINY_CYCLEGAN, f'--output={path}')
+    assert str(path) in line
+    assert '--overwrite' in line
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'parts'),
+    [
+        (('--topology=v5e:3x3',), ('v5e:3x3', 'v5e:16x16')),
+        (('--topology=v5e:16x16',), ('batch_size is 4', '256 device', 'multiple of 256')),
+        (('--topology=v5e:2x2', '--workdir=x'), ('--workdir', 'the mode is compile')),
+    ],
+)
+def test_mistakes_are_one_line(arguments, parts):
+    line = command.error_line('--mode=compile', *command.TINY_CYCLEGAN, *arguments)
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize('path', sorted(REPORTS.glob('*.json')), ids=lambda path: path.stem)
+def test_the_reports_of_the_docs_hold_what_the_page_says(path):
+    report = json.loads(path.read_text())
+    assert report['fits']
+    assert report['loops'] == 0
+    assert report['roofline']['weak_scaling_efficiency'] >= (0.95 if report['devices'] == 256 else 0.92)
+    large = [exchange for exchange in report['collectives'] if exchange['bytes'] > 1e6]
+    assert {(exchange['opcode'], *exchange['dtypes']) for exchange in large} == {('all-reduce', 'f32')}
+    text = tables.summary(report)
+    assert f'{report["devices"]} x TPU v5 lite' in text
+    assert 'of 16.00 GiB: fits' in text
+    assert 'nothing was run' in text
+
+
+def test_a_step_that_does_not_fit_is_told_with_the_compiler_s_reason():
+    report = json.loads(next(REPORTS.glob('*.json')).read_text())
+    del report['memory']
+    assert tables.summary({**report, 'fits': False, 'refused': 'out of memory'}).endswith(
+        'does not fit: out of memory'
+    )

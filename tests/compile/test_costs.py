@@ -1,0 +1,55 @@
+"""Compiled programs of a small step on four v5e chips and on four H100, shortened to what is looked for."""
+
+import pathlib
+
+import pytest
+
+from gan_transfer.compile.costs import Collective, Traffic, collectives, library_flops, total, traffic
+from gan_transfer.compile.hlo import Program, parse
+
+COLLECTIVES = {
+    'v5e': [
+        Collective('all-reduce', ('f32',), 4 * (3 * 3 * 8 * 8 + 256), 4),
+        Collective('collective-permute', ('bf16',), 16, 2),
+    ],
+    'h100': [
+        Collective('all-gather', ('bf16',), 16, 4),
+        Collective('all-reduce', ('f32',), 4 * 3 * 3 * 8 * 8, 2),
+        Collective('reduce-scatter', ('f32',), 4 * 256, 4),
+    ],
+}
+
+
+def recorded(name: str) -> Program:
+    return parse(pathlib.Path(__file__).with_name(f'{name}.hlo').read_text())
+
+
+@pytest.mark.parametrize('name', COLLECTIVES)
+def test_every_exchange_is_found_with_its_bytes_and_devices(name):
+    assert collectives(recorded(name)) == COLLECTIVES[name]
+
+
+def test_traffic_counts_main_memory_once_with_and_without_padding():
+    program = recorded('v5e')
+    found = traffic(program)
+    images, kernel = 2 * 2 * 64 * 64 * 8, 4 * 3 * 3 * 8 * 8
+    # Rows of 8 and lanes of 128: 64 columns become 128, and so do 8 channels.
+    assert found['convolution'] == Traffic(1, images + kernel, 2 * images + 16 * kernel)
+    assert found['slice'].bytes == 2 * 16  # and not the whole array
+    # What the loop adds up, seen through the names that hand it on.
+    assert found['add'].bytes == 3 * 4 * 64 * 64 * 8
+    assert program.loops() == 1
+    assert total(found.values()).count == 5
+    assert not any('all-reduce' in kind or 'done' in kind for kind in found)
+
+
+def test_convolutions_of_a_library_are_named_and_counted():
+    program = recorded('h100')
+    bytes = 2 * 2 * (2 * 64 * 64 * 8) + 2 * (8 * 3 * 3 * 8)  # images in and out, kernel
+    assert traffic(program)['convolution'] == Traffic(1, bytes, bytes)
+    assert library_flops(program) == 2 * (2 * 64 * 64 * 8) * 3 * 3 * 8
+
+
+def test_what_is_no_program_is_refused():
+    with pytest.raises(ValueError, match='no ENTRY'):
+        parse('HloModule empty\n')

@@ -10,13 +10,13 @@ Durations are in images seen: a step sees `batch_size` images, whatever a method
 """
 
 import dataclasses
-import difflib
-import types
 from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from configs._arguments import choices as _choices
+from configs._arguments import parse as parse
 from gan_transfer import sharding
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.methods import METHODS
@@ -140,39 +140,6 @@ def _default(field: dataclasses.Field) -> Any:
     value = field.default if field.default is not dataclasses.MISSING else field.default_factory()
     # A plain None could not be overridden from the command line.
     return config_dict.placeholder(object) if value is None else value
-
-
-def parse(argument: str = '', **defaults: Any) -> types.SimpleNamespace:
-    """Reads the text after the colon of `--config=FILE:size=128,tiny`, with the types of the defaults.
-
-    Args:
-      argument: `key=value` or, for a bool, just `key`, separated by commas.
-      **defaults: every key with its default: bool, int, float or str.
-
-    Raises:
-      ValueError: for an unknown key or a value of another type.
-    """
-    values = dict(defaults)
-    for item in filter(None, (part.strip() for part in argument.split(','))):
-        key, equals, text = item.partition('=')
-        if key not in defaults:
-            raise UserError(f'unknown config argument {key!r}{_choices(key, defaults)}')
-        values[key] = _read(key, text if equals else None, type(defaults[key]))
-    return types.SimpleNamespace(**values)
-
-
-def _read(key: str, text: str | None, kind: type) -> Any:
-    if kind is bool:
-        truths = {None: True, 'true': True, 'false': False, '1': True, '0': False}
-        if text not in truths:
-            raise UserError(f'config argument {key}={text!r} is neither true nor false')
-        return truths[text]
-    if text is None:
-        raise UserError(f'config argument {key!r} needs a value: {key}=...')
-    try:
-        return kind(text)
-    except ValueError:
-        raise UserError(f'config argument {key}={text!r} is no {kind.__name__}') from None
 
 
 def resolve(config: ConfigDict) -> ConfigDict:
@@ -316,10 +283,3 @@ def _get(config: ConfigDict, key: str) -> Any:
     for part in key.split('.'):
         config = config[part]
     return config
-
-
-def _choices(name: str, known: Any) -> str:
-    """The end of an error about a name: what is near, and what there is."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    return (f'; did you mean {near[0]!r}?' if near else ';') + f' choices: {", ".join(known)}'

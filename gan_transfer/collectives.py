@@ -23,20 +23,25 @@ def gather(parameters: Tree, split: Tree) -> Tree:
     return jax.tree.map(one, parameters, split)
 
 
-def mean_gradients(gradients: Tree, split: Tree, axes: tuple[str, ...]) -> Tree:
-    """Returns of each array's mean over the batch, which `axes` split, what a device holds.
+def means(gradients: Tree, scalars: Tree, split: Tree, axes: tuple[str, ...]) -> tuple[Tree, Tree]:
+    """Returns the means over the batch, which `axes` split: of each gradient what a device holds, of scalars all.
 
-    Every array is reduced once, in the type that it has: along `fsdp` only to the part that a device holds, and that
-    along `data`.
+    All that devices hold whole is reduced at once, in the type that it has. Gradients of what is split are reduced
+    along `fsdp` only to the part that a device holds, and that along `data`.
     """
-
-    def one(x: jax.Array, axis: int) -> jax.Array:
+    leaves, structure = jax.tree.flatten(gradients)
+    whole, parts = {}, {}
+    for i, (x, axis) in enumerate(zip(leaves, jax.tree.leaves(split), strict=True)):
         if axis == WHOLE:
-            return jax.lax.pmean(x, axes)
-        part = jax.lax.psum_scatter(x, FSDP, scatter_dimension=axis, tiled=True)
-        return jax.lax.pmean(part, DATA) / jax.lax.axis_size(FSDP)
-
-    return jax.tree.map(one, gradients, split)
+            whole[i] = x
+        else:
+            part = jax.lax.psum_scatter(x, FSDP, scatter_dimension=axis, tiled=True)
+            parts[i] = part / jax.lax.axis_size(FSDP)
+    whole, scalars = jax.lax.pmean((whole, scalars), axes)
+    if parts:
+        parts = jax.lax.pmean(parts, DATA)
+    merged = whole | parts
+    return structure.unflatten([merged[i] for i in range(len(leaves))]), scalars
 
 
 def squared_norm(tree: Tree, split: Tree) -> jax.Array:

@@ -126,7 +126,7 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
         average_decay=config.average_decay,
     )
     abstract = jax.eval_shape(initialize, jax.random.key(0))
-    shardings = step.state_shardings(mesh, abstract)
+    shardings = state_shardings(mesh, abstract)
     train_step = step.make_train_step(
         method,
         networks,
@@ -153,4 +153,21 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
         ),
         _initialize=jax.jit(initialize, out_shardings=shardings),
         _translate=jax.jit(translate),
+    )
+
+
+def state_shardings(mesh: Mesh, state: GanState) -> GanState:
+    """Returns who holds what of a state, which may be abstract: the memory goes with the batch."""
+    shared = sharding.replicated(mesh)
+
+    def parameters(tree: Any) -> Any:
+        return jax.tree.map(lambda x: sharding.parameter_sharding(mesh, x.shape), tree)
+
+    return GanState(
+        step=shared,
+        generator=parameters(state.generator),
+        discriminator=parameters(state.discriminator),
+        average=parameters(state.average),
+        memory=jax.tree.map(lambda x: sharding.batch_sharding(mesh, x.ndim), state.memory),
+        fault=Fault(shared, shared),
     )

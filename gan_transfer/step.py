@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from gan_transfer import collectives, random, sharding
 from gan_transfer.methods.contract import Forward, Method, Network, Networks, Phase, PhaseInput, PhaseOutput
@@ -224,7 +223,7 @@ def make_train_step(
       method: gives phases and losses.
       networks: the method's networks by name.
       optimizers: one for each network.
-      shardings: who holds what of the state, as `state_shardings` gives it.
+      shardings: who holds what of the state, as `experiment.state_shardings` gives it.
       batch_size: samples in a step over all devices.
       accumulation: parts that each device's share of the batch is worked through in.
       average_decay: decay of the moving averages at each step.
@@ -255,8 +254,7 @@ def make_train_step(
         for phase in phases:
             grads, output = gradients.of_phase(phase, params)
             own = {name: split[name] for name in phase.networks}
-            grads = collectives.mean_gradients(grads, own, axes)
-            terms = jax.lax.pmean(output.scalars, axes)
+            grads, terms = collectives.means(grads, output.scalars, own, axes)
             sides[phase.side], norms = _update_side(
                 sides[phase.side], phase, grads, own, optimizers, images_seen
             )
@@ -285,20 +283,3 @@ def make_train_step(
             check_vma=False,
         )
     return jax.jit(step, in_shardings=inputs, out_shardings=outputs, donate_argnums=0)
-
-
-def state_shardings(mesh: Mesh, state: GanState) -> GanState:
-    """Returns who holds what of a state, which may be abstract: the memory goes with the batch."""
-    shared = sharding.replicated(mesh)
-
-    def parameters(tree: Any) -> Any:
-        return jax.tree.map(lambda x: sharding.parameter_sharding(mesh, x.shape), tree)
-
-    return GanState(
-        step=shared,
-        generator=parameters(state.generator),
-        discriminator=parameters(state.discriminator),
-        average=parameters(state.average),
-        memory=jax.tree.map(lambda x: sharding.batch_sharding(mesh, x.ndim), state.memory),
-        fault=Fault(shared, shared),
-    )

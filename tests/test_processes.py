@@ -56,7 +56,7 @@ def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     while not saved(workdir) and first.poll() is None:
         time.sleep(0.1)
     second.kill()
-    second.wait()
+    end(second)
     status, out, lines = end(first)
     assert status != 0, out
     assert lines[-1].startswith(

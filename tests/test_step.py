@@ -63,7 +63,9 @@ def test_each_phase_changes_its_networks_and_no_other(name):
     experiment = default_experiment(name)
     for phase in experiment.method.phases():
         alone = types.SimpleNamespace(
-            phases=lambda phase=phase: (phase,), forwards=experiment.method.forwards
+            phases=lambda phase=phase: (phase,),
+            forwards=experiment.method.forwards,
+            batch_fields=experiment.method.batch_fields,
         )
         step = plain_gradient_step(experiment, method=alone)
         before = jax.device_get(plain_state(experiment).params)

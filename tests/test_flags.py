@@ -13,7 +13,7 @@ CONFIG = '--config=configs/cyclegan.py'
     ('arguments', 'parts'),
     [
         (('--mode=translate', '--seed=-1'), ('seed', '-1')),
-        ((CONFIG, '--workdir=x', '--overwrite'), ('--overwrite is for --mode=translate; the mode is train',)),
+        ((CONFIG, '--workdir=x', '--overwrite'), ('--overwrite is for --mode=translate or --mode=compile; the mode is train',)),
         ((CONFIG, '--workdir=x', '--seed=0'), ('--seed is for --mode=translate',)),
         (
             (CONFIG, '--mode=prepare', '--workdir=x'),
@@ -42,7 +42,7 @@ def test_ctrl_c_is_one_line(capsys, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch, 'run', interrupted)
+    monkeypatch.setattr(launch, 'check_flags', interrupted)
     flags.FLAGS(['launch.py'])
     with pytest.raises(SystemExit) as info:
         launch.main([])

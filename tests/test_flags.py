@@ -13,7 +13,10 @@ CONFIG = '--config=configs/cyclegan.py'
     ('arguments', 'parts'),
     [
         (('--mode=translate', '--seed=-1'), ('seed', '-1')),
-        ((CONFIG, '--workdir=x', '--overwrite'), ('--overwrite is for --mode=translate or --mode=compile; the mode is train',)),
+        (
+            (CONFIG, '--workdir=x', '--overwrite'),
+            ('--overwrite is for --mode=translate or --mode=compile; the mode is train',),
+        ),
         ((CONFIG, '--workdir=x', '--seed=0'), ('--seed is for --mode=translate',)),
         (
             (CONFIG, '--mode=prepare', '--workdir=x'),

@@ -296,7 +296,8 @@ def quiet_libraries() -> None:
     """Shows the package's own warnings only: what matters of a library's it raises too, and one line tells it."""
     logging.set_verbosity(logging.WARNING)
     own = os.path.dirname(xla_flags.__file__)
-    logging.get_absl_handler().addFilter(lambda record: record.pathname.startswith(own))
+    for place in (logging.get_absl_logger(), logging.get_absl_handler()):
+        place.addFilter(lambda record: record.pathname.startswith(own))
 
     def tell(unraisable: Any) -> None:
         # After a failed read or write, TensorStore calls back into an event loop that Orbax has closed.

@@ -16,6 +16,7 @@ import sys
 import jax
 
 import launch
+from gan_transfer.methods import METHODS
 from gan_transfer.train import train
 from tests import command, smallest
 
@@ -95,4 +96,5 @@ def _serve():
 
 if __name__ == '__main__':
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+    METHODS[smallest.NAME] = smallest.Smallest
     _serve()

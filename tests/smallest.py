@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from configs import common
 from gan_transfer import image_pool, losses, random
-from gan_transfer.methods import METHODS
 from gan_transfer.methods.contract import Forward, Method, Network, Phase, PhaseOutput
 
 NAME = 'smallest'
@@ -96,8 +95,10 @@ class Smallest(Method):
 
 
 def make_config(data, **changes):
-    """Returns a config of the method on a folder of pairs, with everything that a run can have, often."""
-    METHODS.setdefault(NAME, Smallest)
+    """Returns a config of the method on a folder of pairs, with everything that a run can have, often.
+
+    METHODS has to have it: it is no method of the package.
+    """
     config = common.get_config()
     config.method = common.method(NAME)
     config.image_size, config.batch_size, config.train_images = 32, 4, 160

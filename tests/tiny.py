@@ -6,6 +6,7 @@ A new method adds a line to TINY and DOMAINS here, and to the tables of `test_st
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -79,7 +80,9 @@ def make_batch(experiment, name, seed=0, size=BATCH):
 
 def plain_gradient_step(experiment, method=None, accumulation=1, batch_size=BATCH):
     """A step whose update is minus the gradient, so that parameters tell gradients."""
-    optimizers = dict.fromkeys(experiment.networks, Optimizer(optax.identity(), lambda images_seen: 1.0))
+    optimizers = dict.fromkeys(
+        experiment.networks, Optimizer(optax.identity(), lambda images_seen: jnp.float32(1))
+    )
     shardings = jax.tree.map(lambda x: x.sharding, _without_optimizers(experiment.abstract_state))
     return make_train_step(
         method or experiment.method,

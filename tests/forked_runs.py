@@ -39,11 +39,11 @@ class ForkedRuns:
         self._parent.kill()
         self._parent.communicate()
 
-    def start(self, data, workdir, *, file_limit=None, **changes):
-        """Starts a training; `file_limit` is the size in bytes that a file cannot outgrow."""
+    def start(self, data, workdir, **changes):
+        """Starts a training."""
         output = pathlib.Path(f'{workdir}.out')
         output.write_text('')
-        request = {'data': str(data), 'workdir': str(workdir), 'file_limit': file_limit, 'changes': changes}
+        request = {'data': str(data), 'workdir': str(workdir), 'changes': changes}
         print(json.dumps({**request, 'output': str(output)}), file=self._parent.stdin, flush=True)
         return ForkedRun(int(self._parent.stdout.readline()), self._parent.stdout, output)
 
@@ -62,6 +62,10 @@ class ForkedRun:
     def send(self, number):
         os.kill(self._pid, number)
 
+    def limit_files(self, size):
+        """Lets no file grow beyond so many bytes from now on: to the run as if the disk were full."""
+        resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
     def ended(self):
         """Whether the process has ended; its parent has not been told, so that nobody else has its number."""
         return pathlib.Path(f'/proc/{self._pid}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
@@ -78,8 +82,6 @@ def _train(request):
     output = os.open(request['output'], os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    if request['file_limit']:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (request['file_limit'], resource.RLIM_INFINITY))
     launch.quiet_libraries()
     with launch.leave_with_one_line():
         sys.exit(train(smallest.make_config(request['data'], **request['changes']), request['workdir']))

@@ -197,27 +197,23 @@ def test_a_run_that_is_being_trained_is_refused(runs, data, tmp_path):
 
 
 def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(runs, data, tmp_path):
-    """The pool fills step by step, and no file may be as large as that of a later checkpoint."""
-    options = {
-        'train_images': 48,
-        'sample_every_images': 48,
-        'keep_checkpoints': 3,
-        'method': {'pool_size': 64},
-    }
+    """Once there is a checkpoint, no file may be as large as the pool in a later one; logs are smaller."""
+    options = {'train_images': 480, 'sample_every_images': 480, 'log_every_images': 48, 'keep_checkpoints': 3}
+    options['method'] = {'pool_size': 64}
     status, output = runs.finish(data, tmp_path / 'whole', **options)
     assert status == 0, output
-    first, last = (
-        max(path.stat().st_size for path in (tmp_path / 'whole' / 'checkpoints' / step).rglob('*'))
-        for step in ('4', '12')
-    )
-    assert first < last
-    status, output = runs.finish(data, tmp_path / 'full', file_limit=(first + last) // 2, **options)
-    assert status == 1, output
-    line = error_line(output)
-    # How Orbax divides a checkpoint into files, and so the size of the largest, differs a little from run to run.
-    refused = int(re.search(r'the checkpoint of step (8|12) cannot be written to', line)[1])
+    files = (tmp_path / 'whole' / 'checkpoints' / '120').rglob('*')
+    limit = max(path.stat().st_size for path in files) // 2
+
+    run = runs.start(data, tmp_path / 'full', **options)
+    while not steps(tmp_path / 'full') and not run.ended():
+        time.sleep(0.0005)
+    run.limit_files(limit)
+    assert run.wait() == 1, run.output()
+    line = error_line(run.output())
+    refused = int(re.search(r'the checkpoint of step (\d+) cannot be written to', line)[1])
     assert f'File too large; the one of step {refused - 4} stays' in line
-    assert steps(tmp_path / 'full') == list(range(4, refused, 4))
+    assert steps(tmp_path / 'full')[-1] == refused - 4
     status, output = runs.finish(data, tmp_path / 'full', **options)
     assert status == 0, output
     assert f'resuming at {4 * (refused - 4)} images' in output

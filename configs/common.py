@@ -37,9 +37,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.method = method('cyclegan')  # `name` and the fields of the method's class: its hyper-parameters
     config.image_size = 64  # px, images are square; a multiple of 4
-    config.batch_size = (
-        8  # images per step over all devices; divisible by mesh.data * mesh.fsdp * accumulation
-    )
+    config.batch_size = 8  # images a step on all devices; a multiple of mesh.data * mesh.fsdp * accumulation
     config.train_images = 200_000  # images seen: the length of the training
     config.seed = 0  # initial weights, order of the data, augmentation, latents, samples
     config.data = _data()
@@ -65,9 +63,8 @@ def get_config() -> ConfigDict:
 
 
 def _mesh() -> ConfigDict:
-    mesh = (
-        ConfigDict()
-    )  # the devices, in three directions; changes no training, so that a run's may be changed
+    """The devices, in three directions; it changes no training, so that a run's may be changed."""
+    mesh = ConfigDict()
     mesh.data = 0  # parts of the batch; 0: all devices that the others leave
     mesh.fsdp = 1  # parts of parameters, optimizer states and averages; splits the batch too
     mesh.spatial = 1  # parts of the images' height

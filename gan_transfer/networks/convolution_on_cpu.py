@@ -25,11 +25,11 @@ def forward(
     images: Float[Array, 'b h w c'], kernel: Float[Array, 'kh kw c d'], *, stride: int, padding: int
 ) -> Float[Array, 'b h2 w2 d']:
     """As `plain_convolution.forward`."""
-    if _pixels(_output_size(images.shape[1:3], kernel.shape, stride, padding), images) <= _FEW_PIXELS:
+    size = _output_size(images.shape[1:3], kernel.shape, stride, padding)
+    if _pixels(size, images) <= _FEW_PIXELS:
         return _by_taps(images, kernel, stride=stride, padding=padding)
     if stride == 1 and kernel.shape[-1] <= _FEW_CHANNELS:
         return _by_columns(_pad(images, padding), kernel)
-    size = _output_size(images.shape[1:3], kernel.shape, stride, padding)
     if stride == 1 and _winograd_gains(size, images, kernel.shape, _WINOGRAD_CHANNELS):
         return winograd.forward(images, kernel, padding=padding)
     return plain.forward(images, kernel, stride=stride, padding=padding)

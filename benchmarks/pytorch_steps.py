@@ -125,7 +125,8 @@ def stargan_v2(size: int, batch: int, to, domains: int = 2):
 
     def discriminator(*, latent: bool):
         _require(judge, value=True)
-        real = source.detach().requires_grad_()
+        # A copy: the counter of FLOPs cannot follow `autograd.grad` to a leaf.
+        real = source.detach().requires_grad_().clone()
         logits = judge(real, domain)
         (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
         r1 = gradient.square().sum((1, 2, 3)).mean() / 2

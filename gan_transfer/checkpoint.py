@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from gan_transfer import processes
+from gan_transfer import processes, storage
 from gan_transfer.errors import RunStopped, UserError, from_user
 from gan_transfer.fingerprint import fingerprints, named_leaves
 from gan_transfer.state import GanState, copy
@@ -51,7 +50,8 @@ class Checkpoints:
         Raises:
           UserError: where the folder cannot be made.
         """
-        self._path = pathlib.Path(workdir).absolute() / folder
+        with from_user():
+            self._path = storage.absolute(workdir) / folder
         self._saving: int | None = None
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
@@ -61,7 +61,8 @@ class Checkpoints:
         if keep:
             with from_user():
                 self._path.mkdir(parents=True, exist_ok=True)
-        there = keep > 0 or self._path.is_dir()
+        with from_user(), storage.reached(self._path):
+            there = keep > 0 or self._path.is_dir()
         self._manager = ocp.CheckpointManager(self._path, options=options) if there else None
 
     def latest(self) -> int | None:
@@ -203,19 +204,32 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Names a failed write; TensorStore tells it by a ValueError that has the system's number in its text."""
+        """Names a failed write; TensorStore tells it by a ValueError that has the system's number in its text.
+
+        Raises:
+          RunStopped: in place of what Orbax raised.
+        """
         try:
             yield
-        except (OSError, ValueError) as error:
-            number = error.errno if isinstance(error, OSError) else _system_error(str(error))
-            if number is None:
+        except Exception as error:
+            reason = self._why_not_written(error)
+            if reason is None:
                 raise
             there = self.latest()
             left = 'there is no other yet' if there is None else f'the one of step {there} stays'
             raise RunStopped(
-                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {os.strerror(number)}; '
+                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {reason}; '
                 f'{left}; the same command goes on from it'
             ) from error
+
+    def _why_not_written(self, error: Exception) -> str | None:
+        """Returns the reason, or None for a fault of the program."""
+        if storage.is_remote(self._path):  # gcsfs and TensorStore raise many types
+            return (str(error).strip() or type(error).__name__).splitlines()[0][:REASON]
+        if not isinstance(error, OSError | ValueError):
+            return None
+        number = error.errno if isinstance(error, OSError) else _system_error(str(error))
+        return None if number is None else os.strerror(number)
 
     @contextlib.contextmanager
     def _reading(self, step: int, what: str) -> Iterator[None]:

@@ -5,9 +5,8 @@ and memory. Both are made anew, by taking the steps since the last checkpoint on
 of the step.
 """
 
+import io
 import json
-import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +14,12 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gan_transfer import processes, run_config, sharding
+from gan_transfer import processes, run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import RunStopped, stops_run
 from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
+from gan_transfer.writer import METRICS
 
 FOLDER = 'divergence'
 
@@ -98,9 +98,9 @@ def _keep(
     state: GanState,
     batch: dict[str, jax.Array],
     about: dict[str, Any],
-) -> pathlib.Path:
+) -> storage.Path:
     """Writes the folder and returns it."""
-    folder = _new_folder(pathlib.Path(workdir, FOLDER, str(diverged.step)))
+    folder = _new_folder(storage.place(workdir, FOLDER, str(diverged.step)))
     checkpoints = Checkpoints(str(folder), keep=1)
     checkpoints.save(diverged.step - 1, state, about)
     checkpoints.wait()
@@ -110,16 +110,18 @@ def _keep(
     if processes.is_first():
         run_config.save(str(folder), config)
         with stops_run(folder):
-            np.savez(folder / 'batch.npz', **arrays)
+            file = io.BytesIO()
+            np.savez(file, **arrays)
+            storage.write(folder / 'batch.npz', file.getvalue())
             text = json.dumps({'step': diverged.step, 'term': diverged.term}, indent=2)
-            (folder / f'{FOLDER}.json').write_text(text + '\n')
-            metrics = pathlib.Path(workdir, 'metrics.jsonl')
+            storage.write(folder / f'{FOLDER}.json', text.encode() + b'\n')
+            metrics = storage.place(workdir, METRICS)
             if metrics.exists():
-                shutil.copy(metrics, folder)
+                storage.write(folder / METRICS, metrics.read_bytes())
     return folder
 
 
-def _new_folder(folder: pathlib.Path) -> pathlib.Path:
+def _new_folder(folder: storage.Path) -> storage.Path:
     """Returns `folder`, or one numbered behind it where an earlier attempt has left one; the first process decides."""
     number = 1
     while (folder.with_name(f'{folder.name}_{number}') if number > 1 else folder).exists():

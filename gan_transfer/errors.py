@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-import pathlib
 from collections.abc import Iterator
+
+from gan_transfer import storage
 
 
 class UserError(ValueError):
@@ -51,11 +52,14 @@ def check_folder(flag: str, folder: str | os.PathLike) -> None:
     Raises:
       UserError: naming `flag` and the part of the path that is in the way.
     """
-    if '://' in os.fspath(folder):
-        raise UserError(
-            f'--{flag}: {folder} is in an object store, where runs cannot be; mount it as a folder'
-        )
-    there = pathlib.Path(folder).absolute()
+    try:
+        there = storage.absolute(folder)
+        if storage.is_remote(there):
+            with storage.reached(there):
+                there.exists()
+            return
+    except OSError as error:
+        raise UserError(f'--{flag}: {error}') from error
     while not os.path.exists(there) and there != there.parent:  # False also where it cannot be looked up
         there = there.parent
     if not there.is_dir():

@@ -5,10 +5,9 @@ images, which flatters it: it is never printed without the final one.
 """
 
 import json
-import pathlib
 from typing import Any
 
-from gan_transfer import data, evaluation, processes
+from gan_transfer import data, evaluation, processes, storage
 from gan_transfer.checkpoint import BEST, Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.evaluation.evaluator import about_versions
@@ -62,7 +61,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     with from_user():
         path = _write(results, workdir)
         if config.evaluation.gallery_images:
-            page = pathlib.Path(workdir, PAGE)
+            page = storage.place(workdir, PAGE)
             gallery.write(page, f'{config.method.name} after {run.step * config.batch_size} images')
             print(page)
     print(path)
@@ -81,24 +80,24 @@ def evaluate_folders(config: Any, workdir: str, real: str, generated: str, *, re
     Raises:
       UserError: for folders that cannot be compared, or a folder that holds results already.
     """
-    path = pathlib.Path(workdir, NAME)
-    if path.exists():
+    with from_user():
+        path = storage.place(workdir, NAME)
+        with storage.reached(path):
+            there = path.exists()
+    if there:
         raise UserError(f'{path} exists; take another --workdir')
     with from_user():
         found = evaluation.compare_folders(config, real, generated, resize=resize)
     results = {'real': real, 'generated': generated, 'versions': about_versions(), 'protocols': found}
     print_results(found, f'{generated} against {real}')
     with from_user():
-        path.parent.mkdir(parents=True, exist_ok=True)
         print(_write(results, workdir))
     return results
 
 
-def _write(results: dict[str, Any], workdir: str) -> pathlib.Path:
-    path = pathlib.Path(workdir, NAME)
-    partial = path.with_suffix('.tmp')
-    partial.write_text(json.dumps(results, indent=2) + '\n')
-    partial.replace(path)
+def _write(results: dict[str, Any], workdir: str) -> storage.Path:
+    path = storage.place(workdir, NAME)
+    storage.write(path, json.dumps(results, indent=2).encode() + b'\n')
     return path
 
 

@@ -1,32 +1,33 @@
 """TensorBoard's events, written at once: no thread and no queue that a kill would empty or a full disk would block."""
 
-import pathlib
 import socket
+import struct
 import time
 from typing import Any
 
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import RecordWriter
+from tensorboardX.record_writer import masked_crc32c
+
+from gan_transfer import storage
 
 
 class EventFile:
     """One file of events in `folder`; TensorBoard reads all of them, in the order of their names."""
 
-    def __init__(self, folder: pathlib.Path, step: int):
+    def __init__(self, folder: storage.Path, step: int):
         """Starts a file whose events are behind `step`; TensorBoard drops what older files have of such steps.
 
         Raises:
           OSError: where it cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         started = int(time.time())
         self.path = folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{step}'
-        while self.path.exists():  # a second start within one second
+        while self._is_there():  # a second start within one second
             started += 1
             self.path = folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{step}'
-        self._records = RecordWriter(str(self.path))
+        self._records = storage.GrowingFile(self.path)
         self._write(file_version='brain.Event:2')
         # Also from step 0, where a run that had no checkpoint yet starts anew.
         self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
@@ -48,4 +49,11 @@ class EventFile:
         self._records.close()
 
     def _write(self, **event: Any) -> None:
-        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+        record = Event(wall_time=time.time(), **event).SerializeToString()
+        length = struct.pack('<Q', len(record))
+        sums = [struct.pack('<I', masked_crc32c(part)) for part in (length, record)]
+        self._records.write(length + sums[0] + record + sums[1])
+
+    def _is_there(self) -> bool:
+        with storage.reached(self.path):
+            return self.path.exists()

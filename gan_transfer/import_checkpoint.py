@@ -1,13 +1,12 @@
 """Turns a published PyTorch checkpoint into a run: a config and a checkpoint of step 0, for every other mode."""
 
-import pathlib
 import string
 from typing import Any
 
 import jax
 import rich.console
 
-from gan_transfer import run_config, sharding
+from gan_transfer import run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment
@@ -30,7 +29,11 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
     Raises:
       UserError: for files that cannot be read or do not fit, and where there is a run.
     """
-    if pathlib.Path(workdir, run_config.NAME).exists():
+    with from_user():
+        there = storage.place(workdir, run_config.NAME)
+        with storage.reached(there):
+            holds_run = there.exists()
+    if holds_run:
         raise UserError(f'{workdir} holds a run already; take another --workdir')
     if config.method.name != family:
         raise UserError(f'--from={family} is not the method of --config, {config.method.name}')

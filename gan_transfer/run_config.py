@@ -2,11 +2,11 @@
 
 import json
 import os
-import pathlib
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from gan_transfer import storage
 from gan_transfer.errors import UserError, from_user
 
 NAME = 'config.json'
@@ -17,6 +17,8 @@ NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergenc
 def cache_folder(config: ConfigDict) -> str:
     """Returns where prepared data and compiled programs are: data.cache, $GAN_TRANSFER_CACHE, ~/.cache/gan_transfer."""
     folder = config.data.cache or os.environ.get('GAN_TRANSFER_CACHE') or '~/.cache/gan_transfer'
+    if '://' in folder:
+        raise UserError(f'data.cache is {folder}; prepared data and compiled programs are kept in a folder')
     return os.path.abspath(os.path.expanduser(folder))
 
 
@@ -44,17 +46,13 @@ def complete(workdir: str, saved: ConfigDict, defaults: ConfigDict) -> ConfigDic
         with defaults.unlocked():
             defaults.update(saved)
     except (TypeError, ValueError) as error:
-        raise UserError(f'{pathlib.Path(workdir, NAME)} does not fit this version: {error}') from error
+        raise UserError(f'{storage.place(workdir, NAME)} does not fit this version: {error}') from error
     return defaults.lock()
 
 
 def save(workdir: str, config: ConfigDict) -> None:
-    path = pathlib.Path(workdir, NAME)
-    partial = path.with_suffix('.tmp')
     with from_user():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(to_json(config))
-        partial.replace(path)
+        storage.write(storage.place(workdir, NAME), to_json(config).encode())
 
 
 def to_json(config: ConfigDict) -> str:
@@ -90,11 +88,12 @@ def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> 
 
 def _read(workdir: str) -> dict[str, Any] | None:
     """Returns what is saved, or None where there is nothing."""
-    path = pathlib.Path(workdir, NAME)
     with from_user():
-        if not path.exists():
-            return None
-        text = path.read_bytes()
+        path = storage.place(workdir, NAME)
+        with storage.reached(path):
+            if not path.exists():
+                return None
+            text = path.read_bytes()
     try:
         saved = json.loads(text)
         if isinstance(saved, dict) and 'name' in saved['method']:

@@ -3,11 +3,10 @@
 import contextlib
 import fcntl
 import os
-import pathlib
 import socket
 from collections.abc import Iterator
 
-from gan_transfer import processes
+from gan_transfer import processes, storage
 from gan_transfer.errors import UserError, from_user
 
 NAME = 'lock'
@@ -17,15 +16,16 @@ NAME = 'lock'
 def locked(workdir: str) -> Iterator[None]:
     """Holds the lock of a run, for the first process of a training.
 
-    The kernel lets go of it when the process ends, however it ends: the file that stays behind locks nothing.
+    The kernel lets go of it when the process ends, however it ends: the file that stays behind locks nothing. An object
+    store has no such locks, and there this does nothing.
 
     Raises:
       UserError: where another process holds it, or the folder cannot be written.
     """
-    if not processes.is_first():
+    if not processes.is_first() or storage.is_remote(workdir):
         yield
         return
-    path = pathlib.Path(workdir, NAME)
+    path = storage.place(workdir, NAME)
     with from_user():
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open('a+')

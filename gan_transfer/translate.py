@@ -1,5 +1,6 @@
 """Translates image files with a trained run: one image or a folder, by a target image, a domain, or a latent code."""
 
+import io
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import PIL.Image
 import rich.console
 
-from gan_transfer import data, processes
+from gan_transfer import data, processes, storage
 from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.methods.contract import Method
@@ -55,7 +56,9 @@ def translate(
     """
     console = rich.console.Console(soft_wrap=True, highlight=False, quiet=not processes.is_first())
     with from_user():
-        files = _plan(pathlib.Path(source), pathlib.Path(output), overwrite=overwrite)
+        source, output = storage.place(source), storage.place(output)
+        with storage.reached(source), storage.reached(output):
+            files = _plan(source, output, overwrite=overwrite)
     run = open_run(config, workdir)
     style = _style(config, run, target, target_domain, seed)
     style |= _mask(config, mask, len(files), console)
@@ -82,8 +85,8 @@ def translate(
 
 
 def _plan(
-    source: pathlib.Path, output: pathlib.Path, *, overwrite: bool
-) -> list[tuple[pathlib.Path, pathlib.Path]]:
+    source: storage.Path, output: storage.Path, *, overwrite: bool
+) -> list[tuple[storage.Path, storage.Path]]:
     """Returns what is read and what is written, having looked at all of it."""
     if not source.exists():
         raise UserError(f'no such file or folder: --source={source}')
@@ -94,7 +97,7 @@ def _plan(
         if output.exists() and not output.is_dir():
             raise UserError(f'--source is a folder, so --output must be one; {output} is a file')
         files = [(path, output / f'{path.stem}.png') for path in names]
-        seen: dict[pathlib.Path, pathlib.Path] = {}
+        seen: dict[storage.Path, storage.Path] = {}
         for path, written in files:
             if written in seen:
                 raise UserError(f'{seen[written]} and {path} would both be written to {written}')
@@ -180,14 +183,14 @@ def _domain(run: Run, target: str | None, chosen: str | None) -> int:
 
 
 Group = list[
-    tuple[pathlib.Path, np.ndarray, tuple[int, int]]
+    tuple[storage.Path, np.ndarray, tuple[int, int]]
 ]  # where to, the image as the networks take it, its size
 
 
 def _groups(
     config: Any,
     method: Method,
-    files: list[tuple[pathlib.Path, pathlib.Path]],
+    files: list[tuple[storage.Path, storage.Path]],
     limit: int,
     unread: list[str],
 ) -> Iterator[Group]:
@@ -238,9 +241,9 @@ def _missing(size: tuple[int, ...], multiple: int, smallest: int) -> list[int]:
     return [max(-(-length // multiple) * multiple, smallest) - length for length in size]
 
 
-def _write(path: pathlib.Path, image: np.ndarray) -> None:
+def _write(path: storage.Path, image: np.ndarray) -> None:
     """Writes the file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial{path.suffix}')
-    PIL.Image.fromarray(image).save(partial, **({} if path.suffix.lower() == '.png' else {'quality': 95}))
-    partial.replace(path)
+    kind = PIL.Image.registered_extensions()[path.suffix.lower()]
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, kind, **({} if kind == 'PNG' else {'quality': 95}))
+    storage.write(path, file.getvalue())

@@ -1,16 +1,18 @@
 """What a run writes down: every scalar to `metrics.jsonl` and TensorBoard, pictures to PNG files and TensorBoard."""
 
+import io
 import json
 import math
-import os
-import pathlib
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from gan_transfer import storage
 from gan_transfer.errors import from_user, stops_run
 from gan_transfer.event_file import EventFile
+
+METRICS = 'metrics.jsonl'
 
 
 class Writer:
@@ -22,11 +24,10 @@ class Writer:
 
     def __init__(self, workdir: str, step: int):
         """Goes on behind `step`: what an interrupted run has written of later steps is dropped."""
-        self._workdir = pathlib.Path(workdir)
-        self._path = self._workdir / 'metrics.jsonl'
+        self._workdir = storage.place(workdir)
+        self._path = self._workdir / METRICS
         with from_user():
-            _drop_after(self._path, step)
-            self._lines = self._path.open('a')
+            self._lines = storage.GrowingFile(self._path, _lines_up_to(self._path, step))
             self._events = EventFile(self._workdir / 'tensorboard', step)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
@@ -34,8 +35,7 @@ class Writer:
         plain = {name: value.item() if hasattr(value, 'item') else value for name, value in values.items()}
         finite = {name: value if math.isfinite(value) else None for name, value in plain.items()}
         with stops_run(self._path):
-            self._lines.write(json.dumps({'step': step, **finite}) + '\n')
-            self._lines.flush()
+            self._lines.write(json.dumps({'step': step, **finite}).encode() + b'\n')
         with stops_run(self._events.path):
             self._events.scalars(step, {name: value for name, value in finite.items() if value is not None})
 
@@ -43,10 +43,9 @@ class Writer:
         """Writes `samples/IMAGES.png`, uint8 [h, w, 3], whole or not at all, and returns its path."""
         path = self._workdir / 'samples' / f'{images:08d}.png'
         with stops_run(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix('.tmp')
-            PIL.Image.fromarray(picture).save(partial, format='png')
-            partial.replace(path)
+            file = io.BytesIO()
+            PIL.Image.fromarray(picture).save(file, format='png')
+            storage.write(path, file.getvalue())
         with stops_run(self._events.path):
             self._events.picture(step, 'samples', picture)
         return str(path)
@@ -54,7 +53,7 @@ class Writer:
     def flush(self) -> None:
         """Brings everything to the disk: to be called before a checkpoint, behind which nothing is written again."""
         with stops_run(self._path):
-            os.fsync(self._lines.fileno())
+            self._lines.flush()
         with stops_run(self._events.path):
             self._events.flush()
 
@@ -84,22 +83,22 @@ class NoWriter:
 
 def last_picture(workdir: str) -> str | None:
     """Returns the path of the newest sample grid of a run, if it has one."""
-    paths = sorted(pathlib.Path(workdir, 'samples').glob('*.png'))
+    folder = storage.place(workdir, 'samples')
+    with storage.reached(folder):
+        paths = sorted(folder.glob('*.png'))
     return str(paths[-1]) if paths else None
 
 
-def _drop_after(path: pathlib.Path, step: int) -> None:
-    """Keeps the lines up to `step`; a line cut short by a kill goes too."""
-    if not path.exists():
-        return
+def _lines_up_to(path: storage.Path, step: int) -> bytes:
+    """Returns the lines of a file, if it is there, up to `step`; without a line cut short by a kill."""
+    with storage.reached(path):
+        text = path.read_text() if path.exists() else ''
     kept = []
-    for line in path.read_text().splitlines():
+    for line in text.splitlines():
         try:
             known = json.loads(line)['step'] <= step
         except ValueError:
             known = False
         if known:
             kept.append(line + '\n')
-    partial = path.with_suffix('.tmp')
-    partial.write_text(''.join(kept))
-    partial.replace(path)
+    return ''.join(kept).encode()

@@ -5,6 +5,9 @@ import pathlib
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -25,18 +28,18 @@ TINY_CYCLEGAN = (
 )
 
 
-def environment() -> dict[str, str]:
+def two_devices() -> dict[str, str]:
     """Two devices, so that every run is one over several."""
     flags = '--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=2'
     return {**os.environ, 'XLA_FLAGS': flags, 'COLUMNS': '160'}
 
 
-def start(*arguments: str) -> subprocess.Popen:
-    """Starts launch.py."""
+def start(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> subprocess.Popen:
+    """Starts launch.py, with more in its environment."""
     return subprocess.Popen(
         [sys.executable, 'launch.py', *arguments],
         cwd=ROOT,
-        env=environment(),
+        env={**two_devices(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -50,9 +53,9 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def launch(*arguments: str, status: int = 0) -> subprocess.CompletedProcess:
+def launch(*arguments: str, status: int = 0, **options: Any) -> subprocess.CompletedProcess:
     """Runs launch.py to its end, which must be with `status`."""
-    with start(*arguments) as process:
+    with start(*arguments, **options) as process:
         try:
             out, err = process.communicate(timeout=300)
         finally:

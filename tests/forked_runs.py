@@ -28,7 +28,7 @@ class ForkedRuns:
         self._parent = subprocess.Popen(
             [sys.executable, '-m', 'tests.forked_runs'],
             cwd=command.ROOT,
-            env=command.environment(),
+            env=command.two_devices(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

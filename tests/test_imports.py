@@ -12,10 +12,10 @@ MODES = ('train', 'evaluate', 'translate', 'import_checkpoint', 'compile')
 MAY_IMPORT = {
     'collectives': {'sharding'},
     'configs': {'errors', 'methods', 'sharding'},
-    'data': {'errors', 'run_config', 'sharding'},
-    'errors': set(),
+    'data': {'errors', 'run_config', 'sharding', 'storage'},
+    'errors': {'storage'},
     'image_pool': {'random'},
-    'importers': {'methods', 'networks'},
+    'importers': {'methods', 'networks', 'storage'},
     'losses': set(),
     'methods': {'image_pool', 'losses', 'networks', 'random'},
     'metrics': set(),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     'processes': {'errors'},
     'sharding': set(),
     'state': set(),
+    'storage': set(),
     'step': {'collectives', 'methods', 'optimizer', 'random', 'sharding', 'state'},
     'xla_flags': set(),
 }

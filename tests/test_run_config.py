@@ -61,8 +61,8 @@ def test_a_value_of_another_type_is_named(tmp_path):
 def test_folders_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     check_folder('output', tmp_path / 'new' / 'deeper')
-    with pytest.raises(UserError, match='--workdir: gs://bucket/run is in an object store'):
-        check_folder('workdir', 'gs://bucket/run')
+    with pytest.raises(UserError, match='--workdir: s3://bucket/run is in an object store of another kind'):
+        check_folder('workdir', 's3://bucket/run')
     for path in (tmp_path / 'file', tmp_path / 'file' / 'deeper'):
         with pytest.raises(UserError, match=r'--output: .*file is a file'):
             check_folder('output', path)

@@ -3,18 +3,17 @@
 import importlib.metadata
 import json
 import math
-import pathlib
 import time
 from typing import Any
 
 import jax
 
-from gan_transfer import data, sharding
+from gan_transfer import data, sharding, storage
 from gan_transfer.compile import costs, tables, target
 from gan_transfer.compile.chips import Chip, Slice, find_chip, find_slice
 from gan_transfer.compile.hlo import parse
 from gan_transfer.compile.roofline import estimate
-from gan_transfer.errors import UserError, check_folder
+from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.experiment import Experiment, make_experiment
 
 DOMAINS = 2  # where the config leaves it to the data
@@ -38,7 +37,8 @@ def compile_step(
       UserError: for an unknown slice, without the package that compiles for it, where `output` cannot be written.
     """
     if output is not None:
-        _check_output(pathlib.Path(output), overwrite=overwrite)
+        with from_user():
+            _check_output(storage.place(output), overwrite=overwrite)
     part = find_slice(topology) if topology else None
     devices = target.devices(part) if part else jax.devices()
     chip = part.chip if part else find_chip(devices[0].device_kind)
@@ -57,8 +57,7 @@ def compile_step(
         report |= _measure(compiled, config, part, chip)
     print(tables.summary(report))
     if output is not None:
-        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(output).write_text(json.dumps(report, indent=2) + '\n')
+        storage.write(storage.place(output), json.dumps(report, indent=2).encode() + b'\n')
     return 1 if report['fits'] is False else 0
 
 
@@ -159,10 +158,11 @@ def _counted(collectives: list[costs.Collective]) -> list[dict[str, Any]]:
     ]
 
 
-def _check_output(path: pathlib.Path, *, overwrite: bool) -> None:
+def _check_output(path: storage.Path, *, overwrite: bool) -> None:
     """Sees before a compilation of minutes that its report can be written."""
     check_folder('output', path.parent)
-    if path.is_dir():
-        raise UserError(f'--output: {path} is a folder, where a file would be written')
-    if path.exists() and not overwrite:
-        raise UserError(f'{path} exists; --overwrite replaces it')
+    with storage.reached(path):
+        if path.is_dir():
+            raise UserError(f'--output: {path} is a folder, where a file would be written')
+        if path.exists() and not overwrite:
+            raise UserError(f'{path} exists; --overwrite replaces it')

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from gan_transfer import storage
 from gan_transfer.data.dataset import Images
 from gan_transfer.data.decode import read_image
 from gan_transfer.data.progress import track
@@ -126,10 +127,10 @@ def _reason(read: Callable[[str], Any], name: str) -> str:
 def _stamp(path: Path) -> str:
     # Text, since JSON readers may round an integer as large as nanoseconds since 1970.
     try:
-        status = path.stat()
+        status = storage.status(path)
     except OSError:  # a dangling link: found unreadable by the check itself
         return 'missing'
-    return f'{status.st_mtime_ns} {status.st_size}'
+    return f'{status.modified} {status.size}'
 
 
 def _load(record: Path) -> dict[str, list[str]]:

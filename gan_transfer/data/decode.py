@@ -2,13 +2,13 @@
 
 import io
 import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+
+from gan_transfer import storage
 
 WHITE = (255, 255, 255)
 # What a file may hold, whatever its ending. Not all that Pillow knows: EPS, for one, runs another program.
@@ -44,7 +44,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     if isinstance(source, bytes):
         name, data = f'{len(source)} bytes', source
     else:
-        name, data = printable(os.fspath(source)), _read_bytes(Path(source))
+        name, data = printable(os.fspath(source)), _read_bytes(storage.place(source))
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
@@ -70,14 +70,15 @@ def printable(name: str) -> str:
     )
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: storage.Path) -> bytes:
     """Reads a file, unless that would take all memory or never end."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
+    status = storage.status(path)
+    if not status.regular:
         raise ValueError(f'{printable(str(path))} is no regular file')
-    if status.st_size > MAX_FILE_BYTES:
-        raise ValueError(f'{printable(str(path))} has {status.st_size} bytes, more than {MAX_FILE_BYTES}')
-    return path.read_bytes()
+    if status.size > MAX_FILE_BYTES:
+        raise ValueError(f'{printable(str(path))} has {status.size} bytes, more than {MAX_FILE_BYTES}')
+    with storage.reached(path):
+        return path.read_bytes()
 
 
 def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:

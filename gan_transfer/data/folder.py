@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from gan_transfer import storage
 from gan_transfer.data import check
 from gan_transfer.data.dataset import (
     Dataset,
@@ -69,10 +70,11 @@ def open_folder(
     """
     if not path:
         raise ValueError(f"data.source='folder' needs data.path: a folder with {LAYOUTS}")
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        raise ValueError(f'data.path={path!r} is no folder')
-    found, paired = _find_domains(root)
+    root = storage.place(path).expanduser()
+    with storage.reached(root):
+        if not root.is_dir():
+            raise ValueError(f'data.path={path!r} is no folder')
+        found, paired = _find_domains(root)
     names = select_domains(domains, tuple(found), f'data.path={path!r}')
     for name in names:
         if not found[name].train:

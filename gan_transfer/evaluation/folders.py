@@ -1,11 +1,10 @@
 """Two folders of images compared: other people's outputs, measured by the same code."""
 
-import pathlib
 from typing import Any
 
 import numpy as np
 
-from gan_transfer import data
+from gan_transfer import data, storage
 from gan_transfer.evaluation import outputs, sets
 from gan_transfer.evaluation.features import make_features
 from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, features_name
@@ -61,16 +60,18 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
     return found
 
 
-def _files(folder: str) -> list[pathlib.Path]:
-    if not pathlib.Path(folder).is_dir():
-        raise ValueError(f'no such folder: {folder}')
-    files = sorted(path for path in pathlib.Path(folder).rglob('*') if path.suffix.lower() in data.EXTENSIONS)
+def _files(folder: str) -> list[storage.Path]:
+    place = storage.place(folder)
+    with storage.reached(place):
+        if not place.is_dir():
+            raise ValueError(f'no such folder: {folder}')
+        files = sorted(path for path in place.rglob('*') if path.suffix.lower() in data.EXTENSIONS)
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
     return files
 
 
-def _check_counts(name: str, counts: Any, files: dict[str, list[pathlib.Path]]) -> None:
+def _check_counts(name: str, counts: Any, files: dict[str, list[storage.Path]]) -> None:
     there = len(files['generated']), len(files['real'])
     if counts and tuple(counts) != there:
         raise ValueError(
@@ -79,7 +80,7 @@ def _check_counts(name: str, counts: Any, files: dict[str, list[pathlib.Path]]) 
 
 
 def _features(
-    paths: list[pathlib.Path], function: Any, config: Any, size: tuple[int, int] | None
+    paths: list[storage.Path], function: Any, config: Any, size: tuple[int, int] | None
 ) -> np.ndarray:
     found, expected = [], None
     for count, indices in outputs.in_batches(len(paths), config.evaluate_batch_size):

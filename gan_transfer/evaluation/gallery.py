@@ -4,12 +4,12 @@ import base64
 import html
 import io
 import json
-import pathlib
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from gan_transfer import storage
 from gan_transfer.evaluation import measures
 from gan_transfer.evaluation.outputs import Translated
 
@@ -49,14 +49,14 @@ class Gallery:
                 }
             )
 
-    def write(self, path: pathlib.Path, title: str) -> None:
+    def write(self, path: storage.Path, title: str) -> None:
         """Writes the page."""
         names = sorted({name for entry in self._entries for name in entry['scores']})
         titles = {name: measures.measure(name).title for name in names}
         script = json.dumps({'entries': self._entries, 'titles': titles, 'columns': COLUMNS})
         # A script ends at its first closing tag, wherever that stands.
         page = _PAGE.replace('TITLE', html.escape(title)).replace('PIXELS', str(SHOWN_PIXELS))
-        path.write_text(page.replace('DATA', script.replace('</', '<\\/')), encoding='utf-8')
+        storage.write(path, page.replace('DATA', script.replace('</', '<\\/')).encode())
 
 
 def _to_uri(image: np.ndarray) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from gan_transfer import storage
 from gan_transfer.importers import layout
 from gan_transfer.importers.layout import Entry, StateDict
 from gan_transfer.importers.torch_file import read_torch_file
@@ -129,13 +130,12 @@ def read_inception(variant: str, path: str | pathlib.Path) -> tuple[dict[str, An
     Raises:
       ValueError: when there is no such file, it is not what its name says, or holds another network.
     """
-    path = pathlib.Path(path).expanduser()
+    path = storage.place(path).expanduser()
     if not path.is_file():
         raise ValueError(
             f'the weights of {INCEPTIONS[variant][0]} are a file that you provide; there is none at {path}'
         )
-    with path.open('rb') as file:
-        sha256 = hashlib.file_digest(file, 'sha256').hexdigest()
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     named = _HASH_IN_NAME.search(path.name)
     if named and not sha256.startswith(named[1]):
         raise ValueError(f'{path} is damaged: its SHA-256 starts with {sha256[:8]}, not as its name says')

@@ -1,11 +1,11 @@
 """Which files hold which networks of a published checkpoint, and their arrays by our names."""
 
-import pathlib
 import re
 from typing import Any
 
 import numpy as np
 
+from gan_transfer import storage
 from gan_transfer.importers import cut, cyclegan, layout, pix2pix, stargan_v2
 from gan_transfer.importers.safetensors_file import read_safetensors_file
 from gan_transfer.importers.torch_file import read_torch_file
@@ -29,7 +29,7 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
       ValueError: for what is not there or cannot be read.
     """
     names, notes, networks = FAMILIES[family].NETWORKS, [], {}
-    for file, network in _files(pathlib.Path(path).expanduser(), names).items():
+    for file, network in _files(storage.place(path).expanduser(), names).items():
         tree = read_safetensors_file(file) if file.suffix == '.safetensors' else read_torch_file(file)
         for name, arrays in _by_network(tree, file, network, names).items():
             kept, left_out = layout.without_constants(layout.without_prefixes(arrays))
@@ -42,12 +42,12 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
     return networks, notes
 
 
-def _files(path: pathlib.Path, names: dict[str, str]) -> dict[pathlib.Path, str | None]:
+def _files(path: storage.Path, names: dict[str, str]) -> dict[storage.Path, str | None]:
     """Returns the files to read, each with the name of its network if its own name tells it."""
     folder = path if path.is_dir() else path.parent
     if not path.exists():
         raise ValueError(f'no such file or folder: {path}')
-    named: dict[str, dict[str, pathlib.Path]] = {}
+    named: dict[str, dict[str, storage.Path]] = {}
     for file in sorted(folder.iterdir()):
         match = _ONE_NETWORK.fullmatch(file.stem)
         if match and file.suffix in ENDINGS and match['network'] in names:
@@ -66,7 +66,7 @@ def _files(path: pathlib.Path, names: dict[str, str]) -> dict[pathlib.Path, str 
 
 
 def _by_network(
-    tree: Any, file: pathlib.Path, network: str | None, names: dict[str, str]
+    tree: Any, file: storage.Path, network: str | None, names: dict[str, str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Returns the arrays of a file by the name that the original gives the network."""
     while isinstance(tree, dict) and isinstance(tree.get('state_dict'), dict):
@@ -88,7 +88,7 @@ def _by_network(
     return found
 
 
-def _only(file: pathlib.Path, names: dict[str, str]) -> str:
+def _only(file: storage.Path, names: dict[str, str]) -> str:
     """The network of a file of one network that does not tell which: the generator."""
     if 'G' not in names:
         raise ValueError(f'{file} holds one network; a file of all ({", ".join(names)}) is needed')

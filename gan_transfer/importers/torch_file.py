@@ -62,8 +62,9 @@ def read_torch_file(path: pathlib.Path) -> Any:
       ValueError: for a file that is no such file, is damaged, claims what it does not hold, or wants more than tensors.
     """
     try:
-        read = _read_zip if zipfile.is_zipfile(path) else _read_legacy
-        tree, data = read(path)
+        content = path.read_bytes()
+        read = _read_zip if zipfile.is_zipfile(io.BytesIO(content)) else _read_legacy
+        tree, data = read(content)
         return _resolve(tree, data)
     except Refused as error:
         raise ValueError(f'{path}: {error}') from error
@@ -125,9 +126,8 @@ def _rebuild_tensor(storage: Storage, offset: int, size: tuple, stride: tuple, *
 Data = Callable[[Storage], np.ndarray]  # the numbers of a storage
 
 
-def _read_zip(path: pathlib.Path) -> tuple[Any, Data]:
+def _read_zip(content: bytes) -> tuple[Any, Data]:
     """The layout since PyTorch 1.6: `<name>/data.pkl` and each storage as `<name>/data/<key>`, stored as they are."""
-    content = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         for name, entry in entries.items():
@@ -151,9 +151,9 @@ def _read_zip(path: pathlib.Path) -> tuple[Any, Data]:
     return tree, lambda storage: _numbers(storage, blocks.get(storage.key), order.decode())
 
 
-def _read_legacy(path: pathlib.Path) -> tuple[Any, Data]:
+def _read_legacy(content: bytes) -> tuple[Any, Data]:
     """The layout before: pickles one after the other, then every storage behind its number of elements."""
-    file = io.BytesIO(path.read_bytes())
+    file = io.BytesIO(content)
     try:
         magic = _Unpickler(file).load()
     except Exception as error:

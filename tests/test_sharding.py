@@ -10,8 +10,11 @@ import pytest
 
 from configs import common
 from gan_transfer import sharding
+from gan_transfer.compile import hlo
+from gan_transfer.compile.compile_step import lower_step
 from gan_transfer.errors import UserError
-from tests import command
+from gan_transfer.experiment import make_experiment
+from tests import command, tiny
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,23 @@ def test_a_global_array_is_made_of_the_rows_that_a_process_has():
     made = sharding.to_devices(mesh, images, rows, 6)
     np.testing.assert_array_equal(made, images)
     assert made.addressable_shards[0].data.shape == (3, 4, 4, 3)
+
+
+@pytest.mark.xdist_group('cyclegan')
+def test_devices_that_share_an_image_exchange_its_borders_alone():
+    """The smallest map is 16 px high; what a device collects from the others are no more than 8 rows of any."""
+    config = tiny.make_config('cyclegan', image_size=64, batch_size=1)
+    experiment = make_experiment(config, domains=2, mesh=sharding.make_mesh(spatial=4))
+    program = hlo.parse(lower_step(config, experiment).compile().as_text())
+    gathered = [
+        array.shape
+        for instructions in program.computations.values()
+        for instruction in instructions
+        if instruction.opcode.startswith('all-gather')
+        for array in instruction.arrays
+    ]
+    assert gathered
+    assert max(shape[1] for shape in gathered) <= 8, gathered
 
 
 def start(devices, *arguments, port=0):

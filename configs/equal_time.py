@@ -60,5 +60,5 @@ def get_config(argument=''):
     config.data.domains = DOMAINS[arguments.data]
     config.data.augmentation = 'resize_crop'
     config.sample_every_images = config.checkpoint_every_images = config.train_images // 4
-    config.evaluation.protocols = ('paired_test', 'default')
+    config.evaluation.protocols = ('paired_test',)
     return config

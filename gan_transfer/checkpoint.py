@@ -58,12 +58,12 @@ class Checkpoints:
             cleanup_tmp_directories=keep > 0,
             create=False,
         )
-        if keep:
-            with from_user():
-                self._path.mkdir(parents=True, exist_ok=True)
+        storage.forget_listings(self._path)
         with from_user(), storage.reached(self._path):
+            if keep:
+                self._path.mkdir(parents=True, exist_ok=True)
             there = keep > 0 or self._path.is_dir()
-        self._manager = ocp.CheckpointManager(self._path, options=options) if there else None
+            self._manager = ocp.CheckpointManager(self._path, options=options) if there else None
 
     def latest(self) -> int | None:
         """Returns the newest finished step, or None."""
@@ -171,17 +171,14 @@ class Checkpoints:
         moved = []
         for step in sorted(step for step in self._manager.all_steps() if step >= first):
             place = self._path.parent / ASIDE / f'{self._path.name}_{step}'
-            number = 1
-            while place.exists():
-                number += 1
-                place = place.with_name(f'{self._path.name}_{step}_{number}')
+            place = storage.numbered(place, storage.first_unused(place))
             if processes.is_first():
                 with from_user():
-                    place.parent.mkdir(exist_ok=True)
-                    (self._path / str(step)).rename(place)
+                    storage.move(self._path / str(step), place)
             moved.append(str(place))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices('checkpoints set aside')
+        storage.forget_listings(self._path)
         self._manager.reload()
         return moved
 
@@ -224,8 +221,9 @@ class Checkpoints:
 
     def _why_not_written(self, error: Exception) -> str | None:
         """Returns the reason, or None for a fault of the program."""
-        if storage.is_remote(self._path):  # gcsfs and TensorStore raise many types
-            return (str(error).strip() or type(error).__name__).splitlines()[0][:REASON]
+        if storage.is_remote(self._path):
+            reason = storage.why_unreachable(error)
+            return reason and reason[:REASON]
         if not isinstance(error, OSError | ValueError):
             return None
         number = error.errno if isinstance(error, OSError) else _system_error(str(error))
@@ -233,10 +231,18 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _reading(self, step: int, what: str) -> Iterator[None]:
-        """Everything that Orbax raises, of whatever type, means that its files are not as it wrote them."""
+        """Everything that Orbax raises, of whatever type, means that its files are not as it wrote them.
+
+        Unless they are in an object store that cannot be reached: then nothing is known of them.
+        """
         try:
             yield
         except Exception as error:
+            unreachable = storage.why_unreachable(error) if storage.is_remote(self._path) else None
+            if unreachable:
+                raise UserError(
+                    f'the checkpoint of step {step} cannot be read now: {unreachable[:REASON]} ({self._path})'
+                ) from error
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise self._damaged(step, f'{what} ({reason[:REASON]})') from error
 

@@ -100,7 +100,8 @@ def _keep(
     about: dict[str, Any],
 ) -> storage.Path:
     """Writes the folder and returns it."""
-    folder = _new_folder(storage.place(workdir, FOLDER, str(diverged.step)))
+    with stops_run(workdir):
+        folder = _new_folder(storage.place(workdir, FOLDER, str(diverged.step)))
     checkpoints = Checkpoints(str(folder), keep=1)
     checkpoints.save(diverged.step - 1, state, about)
     checkpoints.wait()
@@ -117,15 +118,13 @@ def _keep(
             storage.write(folder / f'{FOLDER}.json', text.encode() + b'\n')
             metrics = storage.place(workdir, METRICS)
             if metrics.exists():
-                storage.write(folder / METRICS, metrics.read_bytes())
+                storage.write(folder / METRICS, storage.read(metrics))
     return folder
 
 
 def _new_folder(folder: storage.Path) -> storage.Path:
     """Returns `folder`, or one numbered behind it where an earlier attempt has left one; the first process decides."""
-    number = 1
-    while (folder.with_name(f'{folder.name}_{number}') if number > 1 else folder).exists():
-        number += 1
+    number = storage.first_unused(folder)
     if jax.process_count() > 1:
         number = int(multihost_utils.broadcast_one_to_all(np.int32(number)))
-    return folder.with_name(f'{folder.name}_{number}') if number > 1 else folder
+    return storage.numbered(folder, number)

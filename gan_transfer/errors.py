@@ -55,8 +55,7 @@ def check_folder(flag: str, folder: str | os.PathLike) -> None:
     try:
         there = storage.absolute(folder)
         if storage.is_remote(there):
-            with storage.reached(there):
-                there.exists()
+            storage.check_bucket(there)
             return
     except OSError as error:
         raise UserError(f'--{flag}: {error}') from error

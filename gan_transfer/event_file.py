@@ -1,4 +1,7 @@
-"""TensorBoard's events, written at once: no thread and no queue that a kill would empty or a full disk would block."""
+"""TensorBoard's events, written at once: no thread and no queue that a kill would empty or a full disk would block.
+
+In an object store they are there a little later; see `storage.GrowingFile`.
+"""
 
 import socket
 import struct
@@ -12,9 +15,11 @@ from tensorboardX.record_writer import masked_crc32c
 
 from gan_transfer import storage
 
+FULL = 2**24  # bytes of a file in an object store, which is in memory and is written whole, again and again
+
 
 class EventFile:
-    """One file of events in `folder`; TensorBoard reads all of them, in the order of their names."""
+    """Events in files in `folder`; TensorBoard reads all of them, in the order of their names."""
 
     def __init__(self, folder: storage.Path, step: int):
         """Starts a file whose events are behind `step`; TensorBoard drops what older files have of such steps.
@@ -22,13 +27,8 @@ class EventFile:
         Raises:
           OSError: where it cannot be written.
         """
-        started = int(time.time())
-        self.path = folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{step}'
-        while self._is_there():  # a second start within one second
-            started += 1
-            self.path = folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{step}'
-        self._records = storage.GrowingFile(self.path)
-        self._write(file_version='brain.Event:2')
+        self._folder, self._step = folder, step
+        self._start()
         # Also from step 0, where a run that had no checkpoint yet starts anew.
         self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
@@ -48,12 +48,24 @@ class EventFile:
     def close(self) -> None:
         self._records.close()
 
+    def _start(self) -> None:
+        started = int(time.time())
+        self.path = self._named(started)
+        with storage.reached(self.path):
+            while self.path.exists():  # a second start within one second
+                started += 1
+                self.path = self._named(started)
+        self._records = storage.GrowingFile(self.path)
+        self._write(file_version='brain.Event:2')
+
+    def _named(self, started: int) -> storage.Path:
+        return self._folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{self._step}'
+
     def _write(self, **event: Any) -> None:
         record = Event(wall_time=time.time(), **event).SerializeToString()
         length = struct.pack('<Q', len(record))
         sums = [struct.pack('<I', masked_crc32c(part)) for part in (length, record)]
         self._records.write(length + sums[0] + record + sums[1])
-
-    def _is_there(self) -> bool:
-        with storage.reached(self.path):
-            return self.path.exists()
+        if storage.is_remote(self.path) and self._records.size > FULL:
+            self._records.close()
+            self._start()

@@ -18,7 +18,7 @@ def cache_folder(config: ConfigDict) -> str:
     """Returns where prepared data and compiled programs are: data.cache, $GAN_TRANSFER_CACHE, ~/.cache/gan_transfer."""
     folder = config.data.cache or os.environ.get('GAN_TRANSFER_CACHE') or '~/.cache/gan_transfer'
     if '://' in folder:
-        raise UserError(f'data.cache is {folder}; prepared data and compiled programs are kept in a folder')
+        raise UserError(f'the cache is {folder} (data.cache, $GAN_TRANSFER_CACHE); it must be a folder')
     return os.path.abspath(os.path.expanduser(folder))
 
 

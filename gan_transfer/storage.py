@@ -8,14 +8,26 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import stat
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
+# Of the packages that reach the store, and what TensorStore's errors, all of one type, say.
+_PACKAGES = ('aiohttp', 'gcsfs', 'google', 'requests', 'urllib3')
+_STATUS = re.compile(
+    r'\b(UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|CANCELLED|NOT_FOUND)\b'
+    r'|[Cc]onnect'
+)
+
 Path: TypeAlias = Any  # a pathlib.Path, or an epath.Path
 REMOTE = 'gs://'
 UPLOAD_SECONDS = 30.0  # at most so often a growing file is written anew, when nobody asks for it
+
+
+class Unreachable(OSError):
+    """The object store did not answer, or refused: nothing is known of what is there."""
 
 
 def is_remote(path: Any) -> bool:
@@ -46,16 +58,74 @@ def reached(path: Any) -> Iterator[None]:
     """Turns what gcsfs raises, of many types, into OSError; folders raise it themselves."""
     try:
         yield
-    except ValueError:  # a mistake that the caller has found
-        raise
     except Exception as error:
         if not is_remote(path):
             raise
         if isinstance(error, ModuleNotFoundError):
             raise OSError(f'{path} needs another package: pip install gcsfs') from error
         if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f'{path}: no such object or bucket') from error
-        raise OSError(f'{path}: {str(error).strip() or type(error).__name__}') from error
+            raise FileNotFoundError(f'{path}: no such object or bucket, or it may not be seen') from error
+        raise Unreachable(f'{path}: {str(error).strip() or type(error).__name__}') from error
+
+
+def why_unreachable(error: Exception) -> str | None:
+    """Returns what an object store's error says, out of whichever library; None for an error of another kind."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    package = type(error).__module__.partition('.')[0]
+    refused = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+    return text if refused or package in _PACKAGES or _STATUS.search(str(error)) else None
+
+
+def _store() -> Any:
+    """The file system that epath uses, with its listings."""
+    import fsspec
+
+    return fsspec.filesystem('gcs', finalize_on_close=True)
+
+
+def forget_listings(path: Path) -> None:
+    """Looks at the store anew from now on: gcsfs keeps what it has listed, whatever others write."""
+    if is_remote(path):
+        with reached(path):
+            _store().invalidate_cache()
+
+
+def check_bucket(path: Path) -> None:
+    """Raises OSError where there is no such bucket, or it cannot be seen."""
+    bucket = place(REMOTE + os.fspath(path).removeprefix(REMOTE).partition('/')[0])
+    with reached(path):
+        there = bucket.exists()
+    if not there:
+        raise OSError(f'{path}: no such bucket')
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Returns what is in a folder and in its folders, sorted."""
+    with reached(folder):
+        if is_remote(folder):
+            found = _store().find(os.fspath(folder).removeprefix(REMOTE))
+            return [place(REMOTE + name) for name in sorted(found)]
+        return sorted(folder.rglob('*'))
+
+
+def move(source: Path, target: Path) -> None:
+    """Moves a folder, to where nothing is.
+
+    In an object store its objects are copied and then removed, what says that a checkpoint is whole before the others.
+    """
+    if not is_remote(source):
+        target.parent.mkdir(exist_ok=True)
+        source.rename(target)
+        return
+    forget_listings(source)
+    with reached(source):
+        store, start = _store(), os.fspath(source).removeprefix(REMOTE).rstrip('/')
+        names = store.find(start)
+        for name in names:
+            store.cp_file(name, os.fspath(target).removeprefix(REMOTE) + name.removeprefix(start))
+        for name in sorted(names, key=lambda name: 'commit_success' not in name):
+            store.rm_file(name)
+        store.invalidate_cache()
 
 
 def absolute(path: str | os.PathLike) -> Path:
@@ -85,6 +155,16 @@ def status(path: Path) -> Status:
     return Status(found.st_size, str(found.st_mtime_ns), stat.S_ISREG(found.st_mode))
 
 
+def read(path: Path) -> bytes:
+    """Returns what is in a file.
+
+    Raises:
+      OSError: where it cannot be read.
+    """
+    with reached(path):
+        return path.read_bytes()
+
+
 def write(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all, and its folder.
 
@@ -96,9 +176,24 @@ def write(path: Path, content: bytes) -> None:
             path.write_bytes(content)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        path = path.resolve()  # a link stays one
         partial = path.with_name(f'.{path.name}.partial')
         partial.write_bytes(content)
         partial.replace(path)
+
+
+def first_unused(path: Path) -> int:
+    """Returns the number by which `numbered` makes a path of `path` that is not there."""
+    number = 1
+    with reached(path):
+        while numbered(path, number).exists():
+            number += 1
+    return number
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Returns `path` itself for 1, else `path_2`, `path_3`, ..."""
+    return path if number == 1 else path.with_name(f'{path.name}_{number}')
 
 
 class GrowingFile:
@@ -110,7 +205,8 @@ class GrowingFile:
         Raises:
           OSError: where it cannot be written.
         """
-        self.path, self._content, self._uploaded = path, None, 0.0
+        self.path, self.size = path, len(content)
+        self._content, self._uploaded, self._changed = None, time.monotonic(), False
         write(path, content)
         if is_remote(path):
             self._content = io.BytesIO()
@@ -119,12 +215,14 @@ class GrowingFile:
             self._file = path.open('ab')
 
     def write(self, piece: bytes) -> None:
-        """Appends a piece: at once, or in an object store within UPLOAD_SECONDS of the last one."""
+        """Appends a piece; in an object store it is seen after the first piece that comes UPLOAD_SECONDS later."""
+        self.size += len(piece)
         if self._content is None:
             self._file.write(piece)
             self._file.flush()
             return
         self._content.write(piece)
+        self._changed = True
         if time.monotonic() - self._uploaded > UPLOAD_SECONDS:
             self.flush()
 
@@ -133,8 +231,9 @@ class GrowingFile:
         if self._content is None:
             os.fsync(self._file.fileno())
             return
-        write(self.path, self._content.getvalue())
-        self._uploaded = time.monotonic()
+        if self._changed:
+            write(self.path, self._content.getvalue())
+            self._uploaded, self._changed = time.monotonic(), False
 
     def close(self) -> None:
         """Brings everything there, and ends the file."""

@@ -57,7 +57,7 @@ def translate(
     console = rich.console.Console(soft_wrap=True, highlight=False, quiet=not processes.is_first())
     with from_user():
         source, output = storage.place(source), storage.place(output)
-        with storage.reached(source), storage.reached(output):
+        with storage.reached(source if storage.is_remote(source) else output):
             files = _plan(source, output, overwrite=overwrite)
     run = open_run(config, workdir)
     style = _style(config, run, target, target_domain, seed)

@@ -84,7 +84,7 @@ class NoWriter:
 def last_picture(workdir: str) -> str | None:
     """Returns the path of the newest sample grid of a run, if it has one."""
     folder = storage.place(workdir, 'samples')
-    with storage.reached(folder):
+    with stops_run(folder), storage.reached(folder):
         paths = sorted(folder.glob('*.png'))
     return str(paths[-1]) if paths else None
 

@@ -6,9 +6,11 @@ import time
 import urllib.parse
 import urllib.request
 
+import numpy as np
 import pytest
 
 from gan_transfer import storage
+from gan_transfer.data import read_image
 from tests import command
 from tests.object_store import BUCKET, object_store
 
@@ -86,40 +88,63 @@ def test_a_killed_run_goes_on_to_the_bit(store, arguments, run, tmp_path):
     assert without_times(there) == without_times((tmp_path / 'metrics.jsonl').read_text())
     assert store.read('runs/a/samples/00000064.png') == (tmp_path / 'samples' / '00000064.png').read_bytes()
     assert any('tfevents' in name for name in store.names('runs/a/tensorboard/'))
-    assert not [name for name in store.names('runs/a/') if 'partial' in name]
 
 
-def test_images_are_translated_from_and_to_the_store(store, data, run, tmp_path):
+@pytest.fixture(scope='module')
+def images(store, data):
+    """The test images of `day`, in the store."""
     for path in sorted((data / 'test' / 'day').iterdir()):
         store.write(f'images/{path.name}', path.read_bytes())
+    return f'gs://{BUCKET}/images'
+
+
+def test_images_are_translated_from_and_to_the_store(store, data, images, run, tmp_path):
     wanted = ('--mode=translate', f'--workdir={RUN}', '--target_domain=night')
-    store.launch(*wanted, f'--source=gs://{BUCKET}/images', f'--output=gs://{BUCKET}/translated')
+    store.launch(*wanted, f'--source={images}', f'--output=gs://{BUCKET}/translated')
     store.launch(*wanted, f'--source={data / "test" / "day"}', f'--output={tmp_path}')
     local = {f'translated/{path.name}': path.read_bytes() for path in tmp_path.iterdir()}
     assert {name: store.read(name) for name in store.names('translated/')} == local
 
 
-def test_a_damaged_object_is_told(store, run):
+@pytest.fixture
+def damaged(store, run):
+    """One bit of the newest checkpoint's largest object is another one; at the end it is as it was."""
     name = max(
         (name for name in store.names('runs/a/checkpoints/16/state/') if '/d/' in name),
         key=lambda name: len(store.read(name)),
     )
-    content = bytearray(good := store.read(name))
+    kept = {name: store.read(name) for name in store.names('runs/a/')}
+    content = bytearray(kept[name])
     content[len(content) // 2] ^= 1
     store.write(name, bytes(content))
-    source = f'--source=gs://{BUCKET}/images'
-    result = store.launch(
-        *(
-            '--mode=translate',
-            f'--workdir={RUN}',
-            '--target_domain=night',
-            source,
-            f'--output=gs://{BUCKET}/other',
-        ),
-        status=2,
-    )
-    store.write(name, good)
-    assert 'the checkpoint of step 16 is damaged' in result.stderr
+    yield
+    for name, content in kept.items():
+        store.write(name, content)
+
+
+def test_a_damaged_object_is_told_and_set_aside(store, arguments, damaged):
+    again = (*arguments, f'--workdir={RUN}')
+    assert 'the checkpoint of step 16 is damaged' in store.launch(*again, status=2).stderr
+    out = store.launch(*again, '--config.checkpoint.on_damage=fallback').stdout
+    assert 'the checkpoint of step 16 is damaged' in out
+    assert 'resuming at 48 images' in out
+    assert store.names('runs/a/aside/checkpoints_16/state/')
+    assert store.names('runs/a/checkpoints/16/commit_success.txt')
+
+
+def test_folders_in_the_store(store, data, images, monkeypatch):
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    place = storage.place(images)
+    local = sorted((data / 'test' / 'day').iterdir())
+    assert [path.name for path in storage.files_in(place.parent) if path.parent == place] == [
+        x.name for x in local
+    ]
+    np.testing.assert_array_equal(read_image(f'{images}/{local[0].name}'), read_image(local[0]))
+    storage.move(place, storage.numbered(place, storage.first_unused(place)))
+    assert not place.exists()
+    assert storage.first_unused(place) == 1
+    assert len(storage.files_in(storage.numbered(place, 2))) == len(local)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +168,20 @@ def test_a_growing_file_is_whole_in_a_folder_at_once(tmp_path):
     file.write(b'b')
     assert path.read_bytes() == b'ab'
     file.close()
+
+
+@pytest.mark.parametrize(
+    ('error', 'reason'),
+    [
+        (ValueError('UNAVAILABLE: Error reading manifest'), 'UNAVAILABLE: Error reading manifest'),
+        (PermissionError('403'), '403'),
+        (ValueError('DATA_LOSS: checksum'), None),  # it is damage
+        (FileNotFoundError('no manifest'), None),
+        (TypeError('a fault of the program'), None),
+    ],
+    ids=str,
+)
+def test_a_store_that_does_not_answer_is_told_from_damage(error, reason):
+    assert storage.why_unreachable(error) == reason
+    with pytest.raises(OSError, match='gs://bucket/file'), storage.reached('gs://bucket/file'):
+        raise error

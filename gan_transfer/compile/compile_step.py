@@ -57,7 +57,9 @@ def compile_step(
         report |= _measure(compiled, config, part, chip)
     print(tables.summary(report))
     if output is not None:
-        storage.write(storage.place(output), json.dumps(report, indent=2).encode() + b'\n')
+        with from_user():
+            text = json.dumps(report, indent=2) + '\n'
+            storage.write(storage.place(output), text.encode())
     return 1 if report['fits'] is False else 0
 
 

@@ -119,6 +119,8 @@ def _find(
 def _reason(read: Callable[[str], Any], name: str) -> str:
     try:
         read(name)
+    except storage.Unreachable:  # says nothing of the image
+        raise
     except (ValueError, OSError) as error:
         return str(error) or type(error).__name__
     return ''

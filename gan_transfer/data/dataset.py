@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from gan_transfer import storage
+
 # The first images of a data set that fit in here are decoded once and kept; the others are decoded at every use.
 # Data sets of the usual size at 64 px fit in whole, larger ones partly. It changes no value, only the time.
 MEMORY_BYTES = 512 * 2**20
@@ -133,6 +135,8 @@ class Images:
         if reason is None:
             try:
                 example = Example(self.keys[index], self._read(index))
+            except storage.Unreachable:  # says nothing of the image
+                raise
             except (ValueError, OSError) as error:
                 reason = self._unreadable[index] = str(error)
         if example is None:

@@ -77,8 +77,7 @@ def _read_bytes(path: storage.Path) -> bytes:
         raise ValueError(f'{printable(str(path))} is no regular file')
     if status.size > MAX_FILE_BYTES:
         raise ValueError(f'{printable(str(path))} has {status.size} bytes, more than {MAX_FILE_BYTES}')
-    with storage.reached(path):
-        return path.read_bytes()
+    return storage.read(path)
 
 
 def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:

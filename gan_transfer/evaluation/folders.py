@@ -65,7 +65,7 @@ def _files(folder: str) -> list[storage.Path]:
     with storage.reached(place):
         if not place.is_dir():
             raise ValueError(f'no such folder: {folder}')
-        files = sorted(path for path in place.rglob('*') if path.suffix.lower() in data.EXTENSIONS)
+    files = [path for path in storage.files_in(place) if path.suffix.lower() in data.EXTENSIONS]
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
     return files

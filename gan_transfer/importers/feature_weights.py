@@ -131,11 +131,13 @@ def read_inception(variant: str, path: str | pathlib.Path) -> tuple[dict[str, An
       ValueError: when there is no such file, it is not what its name says, or holds another network.
     """
     path = storage.place(path).expanduser()
-    if not path.is_file():
+    with storage.reached(path):
+        there = path.is_file()
+    if not there:
         raise ValueError(
             f'the weights of {INCEPTIONS[variant][0]} are a file that you provide; there is none at {path}'
         )
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(storage.read(path)).hexdigest()
     named = _HASH_IN_NAME.search(path.name)
     if named and not sha256.startswith(named[1]):
         raise ValueError(f'{path} is damaged: its SHA-256 starts with {sha256[:8]}, not as its name says')

@@ -29,7 +29,10 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
       ValueError: for what is not there or cannot be read.
     """
     names, notes, networks = FAMILIES[family].NETWORKS, [], {}
-    for file, network in _files(storage.place(path).expanduser(), names).items():
+    place = storage.place(path).expanduser()
+    with storage.reached(place):
+        files = _files(place, names)
+    for file, network in files.items():
         tree = read_safetensors_file(file) if file.suffix == '.safetensors' else read_torch_file(file)
         for name, arrays in _by_network(tree, file, network, names).items():
             kept, left_out = layout.without_constants(layout.without_prefixes(arrays))

@@ -7,6 +7,8 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
+from gan_transfer import storage
+
 DTYPES = {
     'F64': np.float64,
     'F32': np.float32,
@@ -27,7 +29,7 @@ def read_safetensors_file(path: pathlib.Path) -> dict[str, np.ndarray]:
     Raises:
       ValueError: for a damaged file, naming the array that does not fit.
     """
-    content = path.read_bytes()
+    content = storage.read(path)
     length = int.from_bytes(content[:8], 'little')
     if len(content) < 8 or length > len(content) - 8:
         raise ValueError(f'{path} is cut off or no safetensors file')

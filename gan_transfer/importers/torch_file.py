@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from gan_transfer import storage
+
 # Names of the first objects of the legacy layout.
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 DTYPES = {
@@ -62,10 +64,12 @@ def read_torch_file(path: pathlib.Path) -> Any:
       ValueError: for a file that is no such file, is damaged, claims what it does not hold, or wants more than tensors.
     """
     try:
-        content = path.read_bytes()
+        content = storage.read(path)
         read = _read_zip if zipfile.is_zipfile(io.BytesIO(content)) else _read_legacy
         tree, data = read(content)
         return _resolve(tree, data)
+    except storage.Unreachable:
+        raise
     except Refused as error:
         raise ValueError(f'{path}: {error}') from error
     except Exception as error:  # the bytes of a damaged pickle can make its reader fail in any way
@@ -203,11 +207,11 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
 def _resolve(tree: Any, data: Data) -> Any:
     """Returns the tree with arrays, which share the memory of their storages, for tensors, and nothing for the rest."""
     storages, arrays = {}, {}
-    for storage in (tensor.storage for tensor in _tensors(tree)):
-        if storages.setdefault(storage.key, storage) != storage:
-            raise Refused(f'storage {storage.key!r} is said to be {storages[storage.key]} and {storage}')
-        if storage.key not in arrays:
-            arrays[storage.key] = data(storage)
+    for one in (tensor.storage for tensor in _tensors(tree)):
+        if storages.setdefault(one.key, one) != one:
+            raise Refused(f'storage {one.key!r} is said to be {storages[one.key]} and {one}')
+        if one.key not in arrays:
+            arrays[one.key] = data(one)
     made: dict[int, dict] = {}
 
     def resolve(node: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 # Of the packages that reach the store, and what TensorStore's errors, all of one type, say.
 _PACKAGES = ('aiohttp', 'gcsfs', 'google', 'requests', 'urllib3')
 _STATUS = re.compile(
-    r'\b(UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|CANCELLED|NOT_FOUND)\b'
+    r'\b(UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|CANCELLED)\b'
     r'|[Cc]onnect'
 )
 

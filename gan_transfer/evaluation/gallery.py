@@ -74,7 +74,7 @@ _PAGE = """<!DOCTYPE html>
   h1 { font-size: 1.2em }
   select { font: inherit; margin-right: 1.5em }
   #grid { display: flex; flex-wrap: wrap; gap: 1.2em; margin-top: 1em }
-  figure { margin: 0; padding: .5em; border: 1px solid #ddd; border-radius: 6px }
+  figure { width: min-content; margin: 0; padding: .5em; border: 1px solid #ddd; border-radius: 6px }
   .row { display: flex; gap: 4px }
   .row div { text-align: center; font-size: 12px; color: #666 }
   img { min-width: PIXELSpx; image-rendering: pixelated; display: block }

@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/equal_time.py:method=cyclegan,data=pets --workdir=runs/equal_time --mode=train
 
-`method` is `cyclegan`, `cut` or `stargan_v2`, `data` is `pets` or `emoji`. Eight to ten minutes of one CPU core each;
-the README has the numbers.
+`method` is `cyclegan`, `cut` or `stargan_v2`, `data` is `pets` or `emoji`. Seven to nine minutes of one CPU core
+each; the README has the numbers.
 
 Differs from the papers by what a short run on small pictures needs. CycleGAN's and CUT's generators add to the source,
 which leaves backgrounds as they are from the start; their discriminators are small, play the non-saturating game and

@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/equal_time.py:method=cyclegan,data=pets --workdir=runs/equal_time --mode=train
 
-`method` is `cyclegan`, `cut` or `stargan_v2`, `data` is `pets` or `emoji`. Seven to nine minutes of one CPU core
+`method` is `cyclegan`, `cut` or `stargan_v2`, `data` is `pets` or `emoji`. Six to nine minutes of one CPU core
 each; the README has the numbers.
 
 Differs from the papers by what a short run on small pictures needs. CycleGAN's and CUT's generators add to the source,

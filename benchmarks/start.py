@@ -9,7 +9,6 @@ import argparse
 import importlib
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -27,7 +26,7 @@ WATCHED = {
 }
 
 
-def start(config: str, cache: str) -> dict[str, float]:
+def start(module: str, cache: str) -> dict[str, float]:
     """Returns the seconds of every part; to be called once in a process."""
     marks = [('start', time.perf_counter())]
 
@@ -52,7 +51,7 @@ def start(config: str, cache: str) -> dict[str, float]:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     mark('imports')
-    config = importlib.import_module(config).get_config()
+    config = importlib.import_module(module).get_config()
     dataset = data.open_dataset(config)
     mark('opening the data')
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh())
@@ -95,9 +94,7 @@ def main() -> None:
             f'--cache={cache}',
         ]
         for _ in range(3):
-            done = subprocess.run(
-                command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=True
-            )
+            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
     table = rich.table.Table('', 'empty cache', 'full cache', 'again')
     for name in rows[0]:

@@ -243,7 +243,7 @@ class Checkpoints:
                 raise UserError(
                     f'the checkpoint of step {step} cannot be read now: {unreachable[:REASON]} ({self._path})'
                 ) from error
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = storage.first_line(error)
             raise self._damaged(step, f'{what} ({reason[:REASON]})') from error
 
     def _damaged(self, step: int, what: str) -> DamagedCheckpoint:

@@ -117,7 +117,7 @@ def _keep(
             text = json.dumps({'step': diverged.step, 'term': diverged.term}, indent=2)
             storage.write(folder / f'{FOLDER}.json', text.encode() + b'\n')
             metrics = storage.place(workdir, METRICS)
-            if metrics.exists():
+            if storage.exists(metrics):
                 storage.write(folder / METRICS, storage.read(metrics))
     return folder
 

@@ -82,8 +82,7 @@ def evaluate_folders(config: Any, workdir: str, real: str, generated: str, *, re
     """
     with from_user():
         path = storage.place(workdir, NAME)
-        with storage.reached(path):
-            there = path.exists()
+        there = storage.exists(path)
     if there:
         raise UserError(f'{path} exists; take another --workdir')
     with from_user():

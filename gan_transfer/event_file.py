@@ -51,10 +51,9 @@ class EventFile:
     def _start(self) -> None:
         started = int(time.time())
         self.path = self._named(started)
-        with storage.reached(self.path):
-            while self.path.exists():  # a second start within one second
-                started += 1
-                self.path = self._named(started)
+        while storage.exists(self.path):  # a second start within one second
+            started += 1
+            self.path = self._named(started)
         self._records = storage.GrowingFile(self.path)
         self._write(file_version='brain.Event:2')
 
@@ -66,6 +65,6 @@ class EventFile:
         length = struct.pack('<Q', len(record))
         sums = [struct.pack('<I', masked_crc32c(part)) for part in (length, record)]
         self._records.write(length + sums[0] + record + sums[1])
-        if storage.is_remote(self.path) and self._records.size > FULL:
+        if self._records.held > FULL:
             self._records.close()
             self._start()

@@ -30,10 +30,8 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
       UserError: for files that cannot be read or do not fit, and where there is a run.
     """
     with from_user():
-        there = storage.place(workdir, run_config.NAME)
-        with storage.reached(there):
-            holds_run = there.exists()
-    if holds_run:
+        there = storage.exists(storage.place(workdir, run_config.NAME))
+    if there:
         raise UserError(f'{workdir} holds a run already; take another --workdir')
     if config.method.name != family:
         raise UserError(f'--from={family} is not the method of --config, {config.method.name}')

@@ -90,10 +90,9 @@ def _read(workdir: str) -> dict[str, Any] | None:
     """Returns what is saved, or None where there is nothing."""
     with from_user():
         path = storage.place(workdir, NAME)
-        with storage.reached(path):
-            if not path.exists():
-                return None
-            text = path.read_bytes()
+        if not storage.exists(path):
+            return None
+        text = storage.read(path)
     try:
         saved = json.loads(text)
         if isinstance(saved, dict) and 'name' in saved['method']:

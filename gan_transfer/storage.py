@@ -70,10 +70,24 @@ def reached(path: Any) -> Iterator[None]:
 
 def why_unreachable(error: Exception) -> str | None:
     """Returns what an object store's error says, out of whichever library; None for an error of another kind."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
     package = type(error).__module__.partition('.')[0]
     refused = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-    return text if refused or package in _PACKAGES or _STATUS.search(str(error)) else None
+    return first_line(error) if refused or package in _PACKAGES or _STATUS.search(str(error)) else None
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of what an error says, or its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def exists(path: Path) -> bool:
+    """Returns whether there is such a file or folder.
+
+    Raises:
+      OSError: where that cannot be looked up.
+    """
+    with reached(path):
+        return path.exists()
 
 
 def _store() -> Any:
@@ -93,9 +107,7 @@ def forget_listings(path: Path) -> None:
 def check_bucket(path: Path) -> None:
     """Raises OSError where there is no such bucket, or it cannot be seen."""
     bucket = place(REMOTE + os.fspath(path).removeprefix(REMOTE).partition('/')[0])
-    with reached(path):
-        there = bucket.exists()
-    if not there:
+    if not exists(bucket):
         raise OSError(f'{path}: no such bucket')
 
 
@@ -185,9 +197,8 @@ def write(path: Path, content: bytes) -> None:
 def first_unused(path: Path) -> int:
     """Returns the number by which `numbered` makes a path of `path` that is not there."""
     number = 1
-    with reached(path):
-        while numbered(path, number).exists():
-            number += 1
+    while exists(numbered(path, number)):
+        number += 1
     return number
 
 
@@ -205,7 +216,7 @@ class GrowingFile:
         Raises:
           OSError: where it cannot be written.
         """
-        self.path, self.size = path, len(content)
+        self.path = path
         self._content, self._uploaded, self._changed = None, time.monotonic(), False
         write(path, content)
         if is_remote(path):
@@ -216,7 +227,6 @@ class GrowingFile:
 
     def write(self, piece: bytes) -> None:
         """Appends a piece; in an object store it is seen after the first piece that comes UPLOAD_SECONDS later."""
-        self.size += len(piece)
         if self._content is None:
             self._file.write(piece)
             self._file.flush()
@@ -225,6 +235,11 @@ class GrowingFile:
         self._changed = True
         if time.monotonic() - self._uploaded > UPLOAD_SECONDS:
             self.flush()
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory: all that was written to an object store."""
+        return 0 if self._content is None else self._content.tell()
 
     def flush(self) -> None:
         """Brings everything to the disk, or to the object store."""

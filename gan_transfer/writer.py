@@ -91,8 +91,7 @@ def last_picture(workdir: str) -> str | None:
 
 def _lines_up_to(path: storage.Path, step: int) -> bytes:
     """Returns the lines of a file, if it is there, up to `step`; without a line cut short by a kill."""
-    with storage.reached(path):
-        text = path.read_text() if path.exists() else ''
+    text = storage.read(path).decode() if storage.exists(path) else ''
     kept = []
     for line in text.splitlines():
         try:

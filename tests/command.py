@@ -1,5 +1,6 @@
 """Runs `launch.py` as a user does, and makes small data for it."""
 
+import json
 import os
 import pathlib
 import socket
@@ -26,6 +27,26 @@ TINY_CYCLEGAN = (
     '--config.sample_every_images=32',
     '--config.checkpoint_every_images=16',
 )
+
+
+TIMES = ('seconds', 'images_per_second')  # what two runs that are equal to the bit do not share
+
+
+def tiny_training(data: pathlib.Path) -> tuple[str, ...]:
+    """Arguments of 16 steps on `folder_data`."""
+    return (
+        *TINY_CYCLEGAN,
+        '--config.train_images=64',
+        '--config.data.domains=day,night',
+        '--config.data.source=folder',
+        f'--config.data.path={data}',
+    )
+
+
+def without_times(metrics: str) -> list[dict[str, Any]]:
+    """Returns the lines of `metrics.jsonl`; one that was cut short by a kill is none."""
+    lines = [json.loads(line) for line in metrics.splitlines(keepends=True) if line.endswith('\n')]
+    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 
 
 def two_devices() -> dict[str, str]:

@@ -23,7 +23,6 @@ from tests import command, events, smallest
 from tests.forked_runs import ForkedRuns
 
 pytestmark = pytest.mark.xdist_group('survival')
-TIMES = ('seconds', 'images_per_second')
 LONG = {'train_images': 1440, 'evaluate_every_images': 80, 'sample_every_images': 112}  # 360 steps
 
 
@@ -56,9 +55,7 @@ def uninterrupted(runs, data, tmp_path_factory):
 def metrics(workdir):
     """Every line but its times; a line cut short by a kill is none."""
     path = workdir / 'metrics.jsonl'
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    values = [json.loads(line) for line in lines if line.endswith('\n')]
-    return [{key: value for key, value in line.items() if key not in TIMES} for line in values]
+    return command.without_times(path.read_text() if path.exists() else '')
 
 
 def steps(workdir, folder=NEWEST):
@@ -79,7 +76,7 @@ def left_by(workdir):
     Fingerprints are taken from the arrays before they are saved, not from files.
     """
     shown = {
-        step: {name: value for name, value in values.items() if name not in TIMES}
+        step: {name: value for name, value in values.items() if name not in command.TIMES}
         for step, values in events.shown(workdir).items()
     }
     kept = {

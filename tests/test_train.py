@@ -12,7 +12,6 @@ import pytest
 from tests import command
 
 pytestmark = pytest.mark.xdist_group('cyclegan_run')
-TIMES = ('seconds', 'images_per_second')
 
 
 @pytest.fixture(scope='module')
@@ -22,14 +21,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def arguments(data):
-    return (
-        *command.TINY_CYCLEGAN,
-        '--config.train_images=64',
-        '--config.keep_checkpoints=3',
-        '--config.data.domains=day,night',
-        '--config.data.source=folder',
-        f'--config.data.path={data}',
-    )
+    return (*command.tiny_training(data), '--config.keep_checkpoints=3')
 
 
 @pytest.fixture(scope='module')
@@ -40,8 +32,7 @@ def run(arguments, tmp_path_factory):
 
 
 def metrics(workdir):
-    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+    return command.without_times((workdir / 'metrics.jsonl').read_text())
 
 
 def checkpoints(workdir):

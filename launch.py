@@ -10,11 +10,8 @@ exits with 1, what was interrupted (a training saves first) with 128 + the signa
 """
 
 import contextlib
-import difflib
-import glob
 import importlib
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,16 +20,18 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from gan_transfer import host_memory, xla_flags
+from gan_transfer import command_line, host_memory, xla_flags
 from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
-MODES = ('train', 'evaluate', 'translate', 'prepare', 'import', 'compile')
+MODES = ('train', 'evaluate', 'compare', 'translate', 'prepare', 'import', 'compile')
 
 CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'FILE or FILE:ARGUMENTS; keys are changed by --config.KEY=VALUE.', lock_config=True
 )
 MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
-WORKDIR = flags.DEFINE_string('workdir', None, "The run's folder: checkpoints, logs, samples, its config.")
+WORKDIR = flags.DEFINE_string(
+    'workdir', None, "The run's folder: checkpoints, logs, samples, its config. compare: the folder of runs."
+)
 SOURCE = flags.DEFINE_string('source', None, 'translate: an image, or a folder of images.')
 TARGET = flags.DEFINE_string('target', None, 'translate: the image that shows the target style.')
 TARGET_DOMAIN = flags.DEFINE_string('target_domain', None, 'translate: name or index of the target domain.')
@@ -67,7 +66,7 @@ PROCESS_INDEX = flags.DEFINE_integer(
     'process_index', None, 'Which of the processes this is, from 0 on.', lower_bound=0
 )
 TOPOLOGY = flags.DEFINE_string(
-    'topology', None, 'compile: chips that need not be there, such as v5e:16x16 or h100:8.'
+    'topology', None, 'compile: hardware that need not be there, such as v5e:16x16 or h100:8.'
 )
 ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
     'allow_config_change', False, 'Go on with a run whose saved config differs from this one.'
@@ -79,6 +78,7 @@ PROCESSES = ('coordinator', 'process_count', 'process_index')
 TAKES = {
     'train': ('config', 'workdir', 'allow_config_change', *PROCESSES),
     'evaluate': ('config', 'workdir', 'allow_config_change', 'real', 'generated', *PROCESSES),
+    'compare': ('workdir',),
     'translate': (
         *('config', 'workdir', 'allow_config_change', *PROCESSES),
         *('source', 'target', 'target_domain', 'output', 'seed', 'mask', 'overwrite'),
@@ -90,75 +90,12 @@ TAKES = {
 NEEDS = {
     'train': ('workdir',),
     'evaluate': ('workdir',),
+    'compare': ('workdir',),
     'translate': ('workdir', 'source', 'output'),
     'prepare': ('config',),
     'import': ('workdir', 'from', 'checkpoint'),
     'compile': ('config',),
 }
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; in place of tracebacks, UserError about what the user wrote."""
-    try:
-        rest = flags.FLAGS(argv)
-    except flags.IllegalFlagValueError as error:
-        raise _config_error(error) from error
-    except flags.Error as error:
-        text = str(error)
-        if 'config.' in text and not any(argument.startswith('--config=') for argument in argv):
-            text += ': --config=FILE must come first'
-        raise UserError(text) from error
-    except (AttributeError, KeyError) as error:
-        # ml_collections says so about an override of a key that there is not; a config file may also say it
-        # of itself, and that is a fault to be seen whole.
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_name == 'get_config':
-                raise
-            trace = trace.tb_next
-        raise _unknown_key(argv) or error from error
-    if len(rest) > 1:
-        raise UserError(f'not a flag: {rest[1]!r}; flags are written --name=value')
-    if CONFIG.value is not None and not isinstance(CONFIG.value, ConfigDict):
-        path = config_flags.get_config_filename(flags.FLAGS['config'])
-        raise UserError(f'no config file {path!r}; there are: {", ".join(sorted(glob.glob("configs/*.py")))}')
-    return rest
-
-
-def _config_error(error: flags.IllegalFlagValueError) -> Exception:
-    """The mistake behind a value that config_flags refused; a fault of the config file itself is kept whole."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError) and 'Traceback' not in str(cause):
-            return UserError(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    text = str(error)
-    if 'Error whilst parsing config file' in text:
-        return RuntimeError(text)
-    return UserError(' '.join(text.removeprefix('flag ').split()))
-
-
-def _unknown_key(argv: list[str]) -> UserError | None:
-    """An error that names the first override of a key that the config has not."""
-    place = next(i for i, argument in enumerate(argv) if re.fullmatch('--?config(=.*)?', argument))
-    _, equals, path = argv[place].partition('=')
-    config = flags.FLAGS['config'].parser.parse(path if equals else argv[place + 1])
-    for argument in argv:
-        key = argument.partition('=')[0].lstrip('-').removeprefix('no')
-        if not key.startswith('config.'):
-            continue
-        node, walked = config, 'config'
-        for part in key.split('.')[1:]:
-            if not isinstance(node, ConfigDict):
-                return UserError(f'{walked} has no keys; got --{key}')
-            if part not in node:
-                near = difflib.get_close_matches(part, list(node), 1)
-                hint = f'; did you mean {walked}.{near[0]}?' if near else ';'
-                return UserError(
-                    f'unknown key --{key}{hint} {walked} has: {", ".join(sorted(node)) or "none"}'
-                )
-            node, walked = node[part], f'{walked}.{part}'
-    return None
 
 
 def check_flags() -> None:
@@ -227,6 +164,11 @@ def count_devices() -> int | None:
 
 def run() -> int:
     """Does what the flags say; returns the exit status."""
+    if MODE.value == 'compare':
+        from gan_transfer.compare import compare
+
+        compare(WORKDIR.value)
+        return 0
     config = read_config()
     if MODE.value == 'train':
         from gan_transfer.train import train
@@ -330,7 +272,7 @@ def fail(error: Exception, status: int) -> NoReturn:
 
 def parse_or_leave(argv: list[str]) -> list[str]:
     with leave_with_one_line():
-        return parse_flags(argv)
+        return command_line.parse(argv)
 
 
 if __name__ == '__main__':

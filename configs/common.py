@@ -57,7 +57,7 @@ def get_config() -> ConfigDict:
     config.on_divergence = 'stop'  # or 'rollback' to the newest checkpoint
     config.max_rollbacks = 3  # in all, each with the data in another order
     config.evaluate_every_images = 0  # and at the end; keeps the best beside the newest; 0: never
-    config.evaluate_batch_size = 32  # images; changes no number
+    config.evaluate_batch_size = 32  # images; changes no number; a multiple of the devices uses all of them
     config.evaluation = _evaluation()
     return config
 
@@ -114,7 +114,9 @@ def _evaluation() -> ConfigDict:
     evaluation.gallery_images = 40  # of each direction on the gallery page; 0 writes none
     evaluation.inception = ''  # path of pt_inception-2015-12-05-*.pth, FID's own network
     evaluation.torchvision_inception = ''  # path of inception_v3_google-*.pth, for StarGAN v2's protocols
-    evaluation.lpips_batch_mean = False  # StarGAN v2's mean of batches' means, however small the last
+    evaluation.lpips_batch_mean = (
+        False  # also StarGAN v2's mean of the means of 32 images, however few the last are
+    )
     return evaluation
 
 

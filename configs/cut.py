@@ -24,5 +24,7 @@ def get_config(argument=''):
     config.batch_size = 4
     config.train_images = 200_000
     config.optimizer.schedule = 'linear'
-    config.optimizer.decay_start_images = config.train_images * (3 if arguments.fast else 2) // 4
+    config.optimizer.decay_start_images = (
+        config.get_oneway_ref('train_images') * (3 if arguments.fast else 2) // 4
+    )
     return config

@@ -22,7 +22,6 @@ def get_config(argument=''):
     config.batch_size = 4
     config.train_images = 5_000
     config.data.domains = ('twemoji', 'openmoji')
-    config.optimizer.decay_start_images = config.train_images // 2
     config.average_decay = 0.99
     config.log_every_images = 400
     config.checkpoint_every_images = 2_000

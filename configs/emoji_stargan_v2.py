@@ -23,7 +23,6 @@ def get_config(argument=''):
     config.image_size = 64
     config.train_images = TRAIN_IMAGES
     config.optimizer.learning_rate = 7e-4
-    config.optimizer.decay_start_images = TRAIN_IMAGES // 2
     config.average_decay = 0.998
     config.evaluation.protocols = ()
     return config

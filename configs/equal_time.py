@@ -1,4 +1,4 @@
-"""CycleGAN, CUT and StarGAN v2 with the same CPU time: cats to dogs, or Twemoji to OpenMoji, at 32 px.
+"""CycleGAN, CUT and StarGAN v2 with the same CPU time: cats to dogs, or Twemoji to OpenMoji, at 32 or 64 px.
 
     python launch.py --config=configs/equal_time.py:method=cyclegan,data=pets --workdir=runs/equal_time --mode=train
 
@@ -14,12 +14,14 @@ from configs import common, quickstart
 from gan_transfer.errors import UserError
 
 DOMAINS = {'emoji': ('twemoji', 'openmoji'), 'pets': ('cat', 'dog')}
-IMAGES = {'cyclegan': 6_400, 'cut': 12_800, 'stargan_v2': 10_400}  # what fits into the time
+# Size -> method -> what fits into the time.
+IMAGES = {
+    32: {'cyclegan': 6_400, 'cut': 12_800, 'stargan_v2': 10_400},
+    64: {'cyclegan': 9_600, 'cut': 19_200, 'stargan_v2': 14_400},
+}
 SMALL = {
-    'generator_width': 32,
     'generator_blocks': 4,
     'discriminator_width': 32,
-    'discriminator_depth': 2,
     'residual': True,
     'antialias': True,
     'adversarial': 'non_saturating',
@@ -29,17 +31,22 @@ SMALL = {
 
 
 def get_config(argument=''):
-    arguments = common.parse(argument, method='cyclegan', data='pets')
-    for name, choices in (('method', IMAGES), ('data', DOMAINS)):
+    arguments = common.parse(argument, method='cyclegan', data='pets', size=32)
+    for name, choices in (('method', IMAGES[32]), ('data', DOMAINS), ('size', IMAGES)):
         if getattr(arguments, name) not in choices:
-            raise UserError(f'unknown {name} {getattr(arguments, name)!r}; choices: {", ".join(choices)}')
+            raise UserError(
+                f'unknown {name} {getattr(arguments, name)!r}; choices: {", ".join(map(str, choices))}'
+            )
     config = quickstart.get_config()
+    config.image_size = arguments.size
+    large = arguments.size == 64
+    small = {**SMALL, 'generator_width': 24 if large else 32, 'discriminator_depth': 3 if large else 2}
     if arguments.method == 'cyclegan':
-        config.method = common.method('cyclegan', cycle_weight=3.0, identity_weight=0.0, pool_size=0, **SMALL)
+        config.method = common.method('cyclegan', cycle_weight=3.0, identity_weight=0.0, pool_size=0, **small)
     elif arguments.method == 'cut':
         layers = ('down_0', 'down_1', 'block_0', 'block_3')
         config.method = common.method(
-            'cut', nce_weight=0.5, nce_layers=layers, identity=False, projection_width=64, **SMALL
+            'cut', nce_weight=0.5, nce_layers=layers, identity=False, projection_width=64, **small
         )
     else:
         config.method.update(
@@ -51,11 +58,13 @@ def get_config(argument=''):
             diversity_images=100_000_000,
             r1_weight=0.5,
         )
+        if large:
+            config.method.update(width=24, downsamplings=2, discriminator_blocks=3, diversity_weight=3.0)
+            config.optimizer.learning_rate = 7e-4
     if arguments.method != 'stargan_v2':
         config.optimizer.learning_rate = 7e-4
         config.optimizer.b1 = 0.5
-    config.train_images = IMAGES[arguments.method]
-    config.optimizer.decay_start_images = config.train_images // 2
+    config.train_images = IMAGES[arguments.size][arguments.method]
     config.data.source = arguments.data
     config.data.domains = DOMAINS[arguments.data]
     config.data.augmentation = 'resize_crop'

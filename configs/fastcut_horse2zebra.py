@@ -16,5 +16,5 @@ def get_config(argument=''):
     config = cut_horse2zebra.get_config()
     config.method.update(cut.FAST)
     config.train_images = 200 * EPOCH
-    config.optimizer.decay_start_images = 150 * EPOCH
+    config.optimizer.decay_start_images = config.get_oneway_ref('train_images') * 3 // 4
     return config

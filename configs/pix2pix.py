@@ -22,5 +22,5 @@ def get_config(argument=''):
     config.batch_size = 4
     config.train_images = 100_000
     config.optimizer.schedule = 'linear'
-    config.optimizer.decay_start_images = config.train_images // 2
+    config.optimizer.decay_start_images = config.get_oneway_ref('train_images') // 2
     return config

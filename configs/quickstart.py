@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Ten to thirteen minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a
+Eight to thirteen minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a
 small set needs: no latent pass, narrow networks, ten times the learning rate and its decay; the comments say why.
 """
 
@@ -43,7 +43,7 @@ def get_config(argument=''):
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.99
     config.optimizer.schedule = 'linear'
-    config.optimizer.decay_start_images = 10_000
+    config.optimizer.decay_start_images = config.get_oneway_ref('train_images') // 2
     config.average_decay = 0.995
     config.log_every_images = 480  # at a step with penalties
     config.sample_every_images = 4_000

@@ -1,6 +1,6 @@
 """Checkpoints by Orbax: the newest few, whole or not at all, onto any number of devices, verified when they are read.
 
-Orbax restores wrong numbers without a word where a byte of its files has changed. With every state its fingerprints are
+Orbax silently restores wrong numbers where a byte of its files has changed. With every state its fingerprints are
 kept, taken from the arrays that were saved; what is restored must have the same ones.
 
 Only this file knows Orbax's API, which its version 1.0 changes.
@@ -57,6 +57,10 @@ class Checkpoints:
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
             cleanup_tmp_directories=keep > 0,
             create=False,
+            # The newest and the best are written at one time: each waits for its own counterparts.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                barrier_sync_key_prefix='_'.join(self._path.parts[-2:])
+            ),
         )
         storage.forget_listings(self._path)
         with from_user(), storage.reached(self._path):

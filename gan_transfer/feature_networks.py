@@ -6,6 +6,7 @@ the accelerator.
 """
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -157,17 +158,35 @@ def _inception(variant: str, params: Any, scale: Callable[[Array], Array]) -> Ca
 
 
 def _compiled(function: Callable[..., Any], weights: Any) -> Callable[..., Any]:
-    """Returns `function(weights, *images)` as a function of the images, with the weights on the device.
+    """Returns `function(weights, *images)` as a function of the images, over as many devices as divide the batch.
 
-    They stay an argument: constants would be part of the program, and be compiled with it.
+    Weights stay an argument: constants would be part of the program, and be compiled with it. Each process measures by
+    its own devices, without the others.
     """
+    devices = jax.local_devices()
 
-    @jax.jit
     def exact(weights: Any, *images: Array) -> Any:
         with jax.default_matmul_precision('highest'):
             return function(weights, *images)
 
-    return functools.partial(exact, jax.device_put(weights))
+    @functools.cache
+    def over(count: int) -> Callable[..., Any]:
+        mesh = jax.sharding.Mesh(np.array(devices[:count]), ('images',))
+        whole, rows = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec('images')
+        placed = jax.device_put(weights, jax.sharding.NamedSharding(mesh, whole))
+        split = jax.sharding.NamedSharding(mesh, rows)
+
+        @jax.jit
+        def sharded(weights: Any, *images: Array) -> Any:
+            specs = (whole, *(rows for _ in images))
+            return jax.shard_map(exact, mesh=mesh, in_specs=specs, out_specs=rows)(weights, *images)
+
+        return lambda *images: sharded(placed, *(jax.device_put(x, split) for x in images))
+
+    def call(*images: Any) -> Any:
+        return over(math.gcd(len(images[0]), len(devices)))(*images)
+
+    return call
 
 
 def _scaled(images: Array) -> Float[Array, 'b h w 3']:

@@ -16,7 +16,7 @@ class Interruption:
     thread listens. The exit status is 128 + the signal's number. A checkpoint is whole or not there.
 
     With several processes SIGTERM is left to JAX, which agrees with the others on a step to stop at
-    (`Checkpoints.preempted`).
+    (`Checkpoints.preempted`), and the first SIGINT is passed on as one.
     """
 
     def __init__(self) -> None:
@@ -50,3 +50,5 @@ class Interruption:
                 if self.signal is not None:
                     os._exit(128 + number)
                 self.signal = number
+                if signal.SIGTERM not in self._signals:
+                    os.kill(os.getpid(), signal.SIGTERM)

@@ -62,6 +62,8 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
         if not _is_loss(error):
             traceback.print_exception(error)
             watch.communicate(b'said')
+        else:
+            print(str(error).strip().splitlines()[0], file=sys.stderr)
         # Ended in the usual way, it would first wait for the others, who wait for it.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -142,7 +144,11 @@ def of_the_first(value: float) -> float:
 
 
 def _is_loss(error: Exception) -> bool:
-    """Whether an error tells that another process is gone. XLA raises such as errors of several types."""
+    """Whether an error tells that another process is gone. XLA raises such as errors of several types, none of them
+    one of files, or of an object store that does not answer.
+    """
+    if isinstance(error, OSError):
+        return False
     signs = (
         *('gloo', 'nccl', 'heartbeat', 'coordination service', 'barrier'),
         *('connection closed', 'connection reset', 'socket closed'),

@@ -71,7 +71,7 @@ def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> 
     saved = _read(workdir)
     if saved is None:
         return []
-    old, new = _flat(saved), _flat(_plain(config))
+    old, new = _flat(saved), flat(config)
     missing = object()
     lines = [
         f'{key}: {_show(old, key)} -> {_show(new, key)}'
@@ -101,6 +101,11 @@ def _read(workdir: str) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         reason = str(error)
     raise UserError(f'{path} is damaged ({reason}); the command that started the run has its --config')
+
+
+def flat(config: ConfigDict) -> dict[str, Any]:
+    """Returns `KEY.KEY` -> value, as JSON has it."""
+    return _flat(_plain(config))
 
 
 def _plain(config: ConfigDict) -> Any:

@@ -90,11 +90,13 @@ class _Loop:
                 self.evaluation = InTraining(config, workdir, dataset, experiment)
         self.seconds_before = 0.0  # of earlier starts of this run
         self.rollbacks = 0  # in this and earlier starts; each has a data order of its own
+        self.owed = False  # the evaluation of the step that the run was left at
 
     def run(self, start: Start, total: int) -> int:
         """Takes the steps after `start` up to `total`; returns the exit status."""
         self.seconds_before = start.about.get('seconds', 0.0)
         self.rollbacks = start.about.get('rollbacks', 0)
+        self.owed = start.about.get('owed_evaluation', False)
         first, state = start.step, start.state or self.experiment.init(self.config.seed)
         with self.report, Interruption() as interruption:
             while True:
@@ -128,6 +130,9 @@ class _Loop:
         batch_size, cached = self.config.batch_size, _cached_programs()
         writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
         with contextlib.closing(self._pipeline(first)) as pipeline, contextlib.closing(writer):
+            owed, self.owed = self.owed and self.evaluation, False
+            if owed and not processes.of_the_first(writer.evaluated):
+                self._evaluate(writer, first, state)
             mark, mark_step = time.monotonic(), first
             for step, batch in zip(range(first + 1, total + 1), pipeline, strict=False):
                 state, scalars = self.experiment.train_step(state, batch, self.key)
@@ -138,11 +143,12 @@ class _Loop:
                 if self._due(step, total, self.config.log_every_images):
                     self._log(writer, state, scalars, step, mark, mark_step)
                     mark, mark_step = time.monotonic(), step
-                interrupted = self._interrupted(interruption, step)
-                sample = self._due(step, total, self.config.sample_every_images) and not interrupted
+                interrupted = self._interrupted(interruption, step) and step < total
+                sample = self._due(step, total, self.config.sample_every_images)
                 save = self._due(step, total, self.config.checkpoint_every_images) or interrupted
-                evaluate = self.evaluation and not interrupted
-                evaluate = evaluate and self._due(step, total, self.config.evaluate_every_images)
+                evaluate = self.evaluation and self._due(step, total, self.config.evaluate_every_images)
+                # It may take longer than there is time to leave: done when the run goes on.
+                self.owed, evaluate = evaluate and interrupted, evaluate and not interrupted
                 if sample or save or evaluate:
                     divergence.check(state, scalars)  # waits for the steps under way
                     paused = time.monotonic()
@@ -151,6 +157,8 @@ class _Loop:
                     if evaluate:
                         self._evaluate(writer, step, state)
                     if save:
+                        if self.evaluation:
+                            self.evaluation.wait()  # or a kill could leave this one without the best before it
                         writer.flush()
                         self.checkpoints.save(step, state, self._about(step))
                     mark += time.monotonic() - paused
@@ -173,12 +181,12 @@ class _Loop:
             )
 
     def _last_good(self) -> tuple[int, GanState]:
-        """Returns the newest checkpoint, or the first state; no state with a fault is ever saved."""
+        """Returns the newest good checkpoint, or the first state; no state with a fault is ever saved."""
         self.checkpoints.wait()
-        step = self.checkpoints.latest()
-        if step is None:
-            return 0, self.experiment.init(self.config.seed)
-        return step, self.checkpoints.restore(step, self.experiment.abstract_state)
+        start = find_start(self.checkpoints, self.experiment, self.config, self.dataset.domains)
+        for note in start.notes:
+            self.report.say(note)
+        return start.step, start.state or self.experiment.init(self.config.seed)
 
     def _stop_or_roll_back(self, diverged: Diverged) -> None:
         """Keeps what the fault was met with; counts a rollback.
@@ -274,6 +282,7 @@ class _Loop:
             'domains': list(self.dataset.domains),
             'data': self.dataset.name,
             'rollbacks': self.rollbacks,
+            'owed_evaluation': bool(self.owed),
             'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
         }
 

@@ -18,6 +18,8 @@ METRICS = 'metrics.jsonl'
 class Writer:
     """Writes a run's numbers and pictures; a resumed run leaves no step twice.
 
+    `evaluated` is whether the step that it goes on behind has been evaluated.
+
     One line of `metrics.jsonl` is `{"step": 20, "images": 160, "seconds": ..., NAME: value, ...}`; a value that is
     not finite is written as null.
     """
@@ -27,7 +29,9 @@ class Writer:
         self._workdir = storage.place(workdir)
         self._path = self._workdir / METRICS
         with from_user():
-            self._lines = storage.GrowingFile(self._path, _lines_up_to(self._path, step))
+            kept = _lines_up_to(self._path, step)
+            self.evaluated = any(_is_evaluation(json.loads(line), step) for line in kept.splitlines())
+            self._lines = storage.GrowingFile(self._path, kept)
             self._events = EventFile(self._workdir / 'tensorboard', step)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
@@ -67,6 +71,8 @@ class Writer:
 class NoWriter:
     """In place of `Writer` on every process but the first."""
 
+    evaluated = False
+
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """Writes nothing."""
 
@@ -87,6 +93,10 @@ def last_picture(workdir: str) -> str | None:
     with stops_run(folder), storage.reached(folder):
         paths = sorted(folder.glob('*.png'))
     return str(paths[-1]) if paths else None
+
+
+def _is_evaluation(line: dict[str, Any], step: int) -> bool:
+    return line['step'] == step and any(name.startswith('evaluation/') for name in line)
 
 
 def _lines_up_to(path: storage.Path, step: int) -> bytes:

@@ -1,5 +1,6 @@
 #!/bin/bash
-# One run on several nodes of a SLURM cluster: sbatch scripts/slurm.sh --config=configs/cyclegan_horse2zebra.py --workdir=/shared/runs/zebra
+# One run on several nodes of a SLURM cluster:
+#     sbatch scripts/slurm.sh --config=configs/cyclegan_horse2zebra.py --config.batch_size=16 --workdir=/shared/runs/zebra
 #
 # The same command, submitted again, goes on from the newest checkpoint.
 #SBATCH --job-name=gan_transfer

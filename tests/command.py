@@ -6,7 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -65,6 +65,26 @@ def start(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def start_all(
+    arguments: Sequence[str], count: int = 2, environment: Mapping[str, str] = MappingProxyType({})
+) -> list[subprocess.Popen]:
+    """Starts so many processes of launch.py as one run, of one device each."""
+    port = free_port()
+    flags = '--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1'
+    here = {'XLA_FLAGS': flags, 'JAX_COORDINATOR_BIND_ADDRESS': f'127.0.0.1:{port}', **environment}
+    where = (f'--coordinator=127.0.0.1:{port}', f'--process_count={count}')
+    return [start(*arguments, *where, f'--process_index={index}', environment=here) for index in range(count)]
+
+
+def end(process: subprocess.Popen) -> tuple[int, str, list[str]]:
+    """Returns status, output and lines of the standard error; a process that hangs is killed and fails the test."""
+    try:
+        out, err = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    return process.returncode, out, [line for line in err.splitlines() if line.strip()]
 
 
 def free_port() -> int:

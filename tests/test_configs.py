@@ -37,6 +37,18 @@ def test_every_config_is_valid_and_builds(name):
 
 
 @pytest.mark.parametrize('name', FILES)
+def test_the_decay_moves_with_the_length_of_a_training(name):
+    config = importlib.import_module(f'configs.{name}').get_config()
+    if config.optimizer.schedule != 'constant':
+        share = config.optimizer.decay_start_images / config.train_images
+        config.train_images *= 10
+        assert config.optimizer.decay_start_images == share * config.train_images
+        config.optimizer.decay_start_images = 7
+        assert run_config.flat(config)['optimizer.decay_start_images'] == 7
+        common.validate(config)
+
+
+@pytest.mark.parametrize('name', FILES)
 def test_every_config_says_how_to_run_it(name):
     docstring = importlib.import_module(f'configs.{name}').__doc__
     assert f'--config=configs/{name}.py' in docstring

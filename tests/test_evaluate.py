@@ -1,5 +1,6 @@
 """Evaluation through the command line on the real emoji, and what it compares."""
 
+import copy
 import json
 import shutil
 
@@ -44,6 +45,49 @@ def test_writes_and_prints_every_direction(run):
 
     command.launch(*config, '--mode=evaluate', f'--workdir={run}')
     assert json.loads((run / 'evaluation.json').read_text()) == results
+
+
+def test_runs_are_compared_over_seeds(run, tmp_path):
+    """The run itself, as three seeds and as one run with another key: with numbers that differ by known amounts."""
+    if not (run / 'evaluation.json').exists():
+        command.launch('--mode=evaluate', f'--workdir={run}', '--config.evaluation.resamples=5')
+    results = json.loads((run / 'evaluation.json').read_text())
+    config = json.loads((run / 'config.json').read_text())
+    error = results['protocols']['paired_test']['directions'][0]['translated']['absolute_error']
+
+    def write(name, more, **changes):
+        folder = tmp_path / name
+        folder.mkdir()
+        found = copy.deepcopy(results)
+        found['protocols']['paired_test']['directions'][0]['translated']['absolute_error'] += more
+        (folder / 'evaluation.json').write_text(json.dumps(found))
+        (folder / 'config.json').write_text(json.dumps({**config, **changes}))
+
+    for seed in range(3):
+        write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1)
+    write('longer', -0.02, train_images=99)
+    (tmp_path / 'waiting').mkdir()
+    (tmp_path / 'waiting' / 'config.json').write_text(json.dumps(config))
+
+    out = command.launch('--mode=compare', f'--workdir={tmp_path}').stdout
+    assert out.splitlines()[-2:] == ['not evaluated: waiting', str(tmp_path / 'comparison.json')]
+    assert f'{error + 0.01:.3g} ±0.01 (' in out
+    longer, seeds = json.loads((tmp_path / 'comparison.json').read_text())
+    assert longer['config'] == {'train_images': 99}
+    assert seeds['config'] == {'train_images': config['train_images']}
+    assert [row['seed'] for row in seeds['runs']] == [0, 1, 2]
+    there, back = (row['measures'] for row in seeds['protocols']['paired_test'])
+    assert there['absolute_error']['mean'] == pytest.approx(error + 0.01)
+    assert there['absolute_error']['deviation'] == pytest.approx(0.01)
+    assert back['absolute_error']['deviation'] == 0
+    assert longer['protocols']['paired_test'][0]['measures']['absolute_error']['deviation'] is None
+
+
+def test_nothing_to_compare_is_one_line(tmp_path):
+    assert 'no evaluated run in' in command.error_line('--mode=compare', f'--workdir={tmp_path}')
+    (tmp_path / 'config.json').write_text('{"method": {"name": "cut"}, "seed": 0}')
+    (tmp_path / 'evaluation.json').write_text('{"protocols": 1}')
+    assert 'evaluation.json is damaged' in command.error_line('--mode=compare', f'--workdir={tmp_path}')
 
 
 @pytest.mark.slow

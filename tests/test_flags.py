@@ -21,8 +21,8 @@ CONFIG = '--config=configs/cyclegan.py'
         (
             (CONFIG, '--mode=prepare', '--workdir=x'),
             (
-                '--workdir is for --mode=train or --mode=evaluate or --mode=translate or --mode=import; '
-                'the mode is prepare',
+                '--workdir is for --mode=train or --mode=evaluate or --mode=compare or --mode=translate or '
+                '--mode=import; the mode is prepare',
             ),
         ),
         ((CONFIG, '--mode=prepare', '--allow_config_change'), ('--allow_config_change is for',)),

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = 'gan_transfer'
-MODES = ('train', 'evaluate', 'translate', 'import_checkpoint', 'compile')
+MODES = ('train', 'evaluate', 'compare', 'translate', 'import_checkpoint', 'compile')
 # Room -> the rooms of the package that it may import beside itself. The others may import all but the modes.
 MAY_IMPORT = {
     'collectives': {'sharding'},

@@ -12,7 +12,10 @@ import pytest
 from gan_transfer import storage
 from gan_transfer.data import read_image
 from tests import command
+from tests.evaluation.made_data import draw
+from tests.importers import torch_files
 from tests.object_store import BUCKET, object_store
+from tests.reference import cases
 
 pytestmark = pytest.mark.xdist_group('object_store')
 RUN = f'gs://{BUCKET}/runs/a'
@@ -69,14 +72,21 @@ def run(store, arguments):
     return store.launch(*arguments, f'--workdir={RUN}').stdout
 
 
-def test_a_killed_run_goes_on_to_the_bit(store, arguments, run, tmp_path):
+@pytest.fixture(scope='module')
+def local(arguments, tmp_path_factory):
+    """The same training in a folder, never stopped."""
+    workdir = tmp_path_factory.mktemp('local')
+    command.launch(*arguments, f'--workdir={workdir}')
+    return workdir
+
+
+def test_a_killed_run_goes_on_to_the_bit(store, run, local):
     assert 'resuming at 16 images' in run
-    command.launch(*arguments, f'--workdir={tmp_path}')
-    texts = store.read('runs/a/metrics.jsonl').decode(), (tmp_path / 'metrics.jsonl').read_text()
-    there, local = map(command.without_times, texts)
-    assert there == local
-    assert len(local) == 8
-    assert store.read('runs/a/samples/00000064.png') == (tmp_path / 'samples' / '00000064.png').read_bytes()
+    texts = store.read('runs/a/metrics.jsonl').decode(), (local / 'metrics.jsonl').read_text()
+    there, here = map(command.without_times, texts)
+    assert there == here
+    assert len(here) == 8
+    assert store.read('runs/a/samples/00000064.png') == (local / 'samples' / '00000064.png').read_bytes()
     assert any('tfevents' in name for name in store.names('runs/a/tensorboard/'))
 
 
@@ -94,6 +104,64 @@ def test_images_are_translated_from_and_to_the_store(store, data, images, run, t
     store.launch(*wanted, f'--source={data / "test" / "day"}', f'--output={tmp_path}')
     local = {f'translated/{path.name}': path.read_bytes() for path in tmp_path.iterdir()}
     assert {name: store.read(name) for name in store.names('translated/')} == local
+
+
+def test_data_in_the_store_are_those_of_a_folder(store, data, arguments, local, tmp_path):
+    for path in sorted(data.rglob('*.png')):
+        store.write(f'data/{path.relative_to(data)}', path.read_bytes())
+    there = f'--config.data.path=gs://{BUCKET}/data'
+    store.launch(*arguments, there, '--config.train_images=32', f'--workdir={tmp_path}')
+    texts = [(folder / 'metrics.jsonl').read_text() for folder in (tmp_path, local)]
+    found, wanted = map(command.without_times, texts)
+    assert found == wanted[: len(found)]
+    assert len(found) == 4
+
+
+def test_two_processes_share_a_run_in_the_store(store, data, arguments, tmp_path):
+    short = (*arguments, '--config.train_images=32', '--config.mesh.fsdp=2')
+    longer = (*arguments, '--config.mesh.fsdp=2', '--allow_config_change')
+    for place, environment in ((f'gs://{BUCKET}/runs/two', store.environment), (tmp_path, {})):
+        for wanted in (short, longer):
+            processes = command.start_all((*wanted, f'--workdir={place}'), environment=environment)
+            ends = [command.end(process) for process in processes]
+            assert [status for status, _, _ in ends] == [0, 0], ends
+        assert 'resuming at 32 images' in ends[0][1]
+    found = store.read('runs/two/metrics.jsonl').decode(), (tmp_path / 'metrics.jsonl').read_text()
+    there, here = map(command.without_times, found)
+    assert there == here
+    assert len(there) == 8
+
+
+def test_folders_in_the_store_are_compared_as_those_on_a_disk(store, tmp_path):
+    for name, first, styled in (('real', 0, True), ('generated', 50, False)):
+        for i in range(12):
+            path = command.write(tmp_path / name / f'{i:02}.png', draw(str(first + i), styled))
+            store.write(f'compared/{name}/{path.name}', path.read_bytes())
+    for root, workdir in ((f'gs://{BUCKET}/compared', f'gs://{BUCKET}/compared_run'), (tmp_path, tmp_path)):
+        folders = f'--real={root}/real', f'--generated={root}/generated'
+        out = store.launch('--mode=evaluate', f'--workdir={workdir}', *folders).stdout
+        assert out.splitlines()[-1] == f'{workdir}/evaluation.json'
+    texts = store.read('compared_run/evaluation.json'), (tmp_path / 'evaluation.json').read_bytes()
+    results = [json.loads(text)['protocols']['default'] for text in texts]
+    assert results[0]['translated'] == results[1]['translated']
+    assert results[0]['images'] == {'generated': 12, 'real': 12}
+
+
+def test_a_checkpoint_in_the_store_is_imported_and_translates(store, images, tmp_path):
+    case = cases.load('cut_generator_resnet9')
+    path = torch_files.write_zip(tmp_path / 'latest_net_G.pth', case.weights())
+    store.write('published/latest_net_G.pth', path.read_bytes())
+    outputs = []
+    for name, checkpoint in (('there', f'gs://{BUCKET}/published/latest_net_G.pth'), ('here', path)):
+        workdir = f'gs://{BUCKET}/runs/imported' if name == 'there' else tmp_path / 'run'
+        wanted = ('--config=configs/cut.py:size=64', f'--workdir={workdir}')
+        store.launch('--mode=import', '--from=cut', f'--checkpoint={checkpoint}', *wanted)
+        output = tmp_path / f'{name}.png'
+        store.launch(
+            '--mode=translate', f'--workdir={workdir}', f'--source={images}/0.png', f'--output={output}'
+        )
+        outputs.append(read_image(output))
+    np.testing.assert_array_equal(*outputs)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Trainings that are killed, damaged, out of disk or diverged: what they come to, and what they leave."""
 
 import contextlib
+import errno
+import fcntl
 import itertools
 import json
 import os
@@ -332,3 +334,29 @@ def test_rollbacks_are_bounded(runs, data, tmp_path):
     assert '2 rollbacks did not help; no checkpoint was saved before' in line
     assert not steps(tmp_path)
     assert len(list((tmp_path / 'divergence').iterdir())) == 3
+
+
+def test_an_evaluation_that_is_due_when_a_signal_comes_is_made_when_the_run_goes_on(runs, data, tmp_path):
+    often = {'train_images': 240, 'evaluate_every_images': 4, 'sample_every_images': 4}  # at each of 60 steps
+    assert runs.finish(data, tmp_path / 'whole', **often)[0] == 0
+    workdir = tmp_path / 'interrupted'
+    run = runs.start(data, workdir, **often)
+    while newest_line(workdir)['step'] < 7 and not run.ended():
+        time.sleep(0.001)
+    run.send(signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM, run.output()
+    left = steps(workdir)[-1]
+    assert left < 60
+    assert about(workdir, left)['owed_evaluation']
+    assert metrics(workdir)[-1]['step'] == left
+    assert runs.finish(data, workdir, **often)[0] == 0
+    assert left_by(workdir) == left_by(tmp_path / 'whole')
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
+    with locked(str(tmp_path)):
+        assert 'cannot be locked (No locks available)' in capsys.readouterr().err

@@ -132,7 +132,7 @@ def _measure(
         return found
     needed = memory.peak_memory_in_bytes + memory.generated_code_size_in_bytes
     found['fits'] = needed <= chip.memory
-    if flops:
+    if flops and config.accumulation == 1:  # otherwise they are those of a microbatch: a loop is counted once
         bandwidth = part.exchange_bandwidth if part else chip.link
         line = estimate(chip, flops, moved, collectives, bandwidth)
         found['roofline'] = {

@@ -104,7 +104,8 @@ def _find(
     root: Path, stamps: dict[str, str], read: Callable[[str], Any], cache: Path, threads: int
 ) -> dict[str, str]:
     """Reads the names whose stamp is new; returns name -> reason for what, then or earlier, could not be read."""
-    record = cache / f'checked_{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json'
+    place = os.fsencode(root if storage.is_remote(root) else root.resolve())
+    record = cache / f'checked_{hashlib.sha256(place).hexdigest()[:16]}.json'
     known = _load(record)
     new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
     if new:

@@ -106,7 +106,9 @@ class Images:
                 self._faults.add(key, reasons[key])
 
     def readable(self) -> 'Images':
-        """Returns the images that are not noted as unreadable, as a set of their own."""
+        """Returns the images that are not noted as unreadable, as a set of their own where there are others."""
+        if not self._unreadable:
+            return self
         kept = [index for index in range(len(self)) if index not in self._unreadable]
         keys = [self.keys[index] for index in kept]
         return Images(keys, lambda index: self._read(kept[index]), self._faults, self._memory)

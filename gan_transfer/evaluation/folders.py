@@ -1,6 +1,7 @@
 """Two folders of images compared: other people's outputs, measured by the same code."""
 
-from typing import Any
+import hashlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,14 @@ from gan_transfer.evaluation.features import make_features
 from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, features_name
 
 FOR_FOLDERS = ('default', 'cut_test_test', 'clean_test_test', 'egsde')
+
+
+class Measured(NamedTuple):
+    """Features [n, d] of a folder's images, the SHA-256 of their pixels in order, and their height and width."""
+
+    features: np.ndarray
+    sha256: str
+    size: tuple[int, int]
 
 
 def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> dict[str, Any]:
@@ -34,27 +43,36 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
     size = (config.image_size, config.image_size) if resize else None
     files = {'generated': _files(generated), 'real': _files(real)}
     for name in names:
-        for counts in (settings.counts, PROTOCOLS[name].counts):
-            _check_counts(name, counts, files)
+        _check_counts('evaluation.counts', settings.counts, files)
+        _check_counts(f'the protocol {name}', PROTOCOLS[name].counts, files)
     found: dict[str, Any] = {}
     for name in names:
         protocol = PROTOCOLS[name]
         features = make_features(settings, protocol.features, protocol.resize)
-        sides = {side: _features(paths, features.function, config, size) for side, paths in files.items()}
+        sides = {side: _measured(paths, features.function, config, size) for side, paths in files.items()}
+        real, generated_ones = sides['real'].features, sides['generated'].features
         ending = features_name(protocol)
-        compared = sets.compare(sides['real'], sides['generated'], ending, settings.resamples)
-        order = np.random.default_rng(outputs.SEED).permutation(len(sides['real']))
-        halves = [sides['real'][np.sort(half)] for half in np.array_split(order, 2)]
+        compared = sets.compare(real, generated_ones, ending, settings.resamples)
+        order = np.random.default_rng(outputs.SEED).permutation(len(real))
+        halves = [real[np.sort(half)] for half in np.array_split(order, 2)]
         floor = sets.compare(*halves, ending, settings.resamples) if len(halves[1]) >= SMALLEST_SET else None
         found[name] = {
             'about': protocol.about,
             'features': features.about,
             'images': {side: len(paths) for side, paths in files.items()},
+            'sha256': {side: measured.sha256 for side, measured in sides.items()},  # of the pixels, in order
+            'size': {side: measured.size for side, measured in sides.items()},  # height and width, px
+            'resized': resize,
+            'seed': outputs.SEED,
             'translated': compared.values,
             'floor': floor.values if floor else {},
             'intervals': {
                 'translated': compared.intervals,
                 'floor': floor.intervals if floor else {},
+            },
+            'standard_errors': {
+                'translated': compared.standard_errors,
+                'floor': floor.standard_errors if floor else {},
             },
         }
     return found
@@ -71,18 +89,16 @@ def _files(folder: str) -> list[storage.Path]:
     return files
 
 
-def _check_counts(name: str, counts: Any, files: dict[str, list[storage.Path]]) -> None:
+def _check_counts(what: str, counts: Any, files: dict[str, list[storage.Path]]) -> None:
     there = len(files['generated']), len(files['real'])
     if counts and tuple(counts) != there:
-        raise ValueError(
-            f'the protocol {name} is to have {tuple(counts)} generated and real images; there are {there}'
-        )
+        raise ValueError(f'{what} asks for {tuple(counts)} generated and real images; there are {there}')
 
 
-def _features(
+def _measured(
     paths: list[storage.Path], function: Any, config: Any, size: tuple[int, int] | None
-) -> np.ndarray:
-    found, expected = [], None
+) -> Measured:
+    found, expected, digest = [], None, hashlib.sha256()
     for count, indices in outputs.in_batches(len(paths), config.evaluate_batch_size):
         images = []
         for i in indices:
@@ -95,5 +111,6 @@ def _features(
                     f'{expected[1]}x{expected[0]}; --config=FILE resizes all to its image_size'
                 )
             images.append(image)
+        digest.update(np.stack(images[:count]).tobytes())
         found.append(function(np.stack(images))[:count])
-    return np.concatenate(found)
+    return Measured(np.concatenate(found), digest.hexdigest(), expected[:2])

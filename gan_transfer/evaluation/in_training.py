@@ -10,7 +10,7 @@ from gan_transfer.evaluation.evaluator import Evaluator
 from gan_transfer.inference import Translator
 from gan_transfer.state import GanState
 
-VALUE = 'evaluation'  # in what is remembered with the best checkpoint
+VALUE, MEASURE = 'evaluation', 'evaluation_measure'  # in what is remembered with the best checkpoint
 
 
 class InTraining:
@@ -30,12 +30,29 @@ class InTraining:
         step = self._checkpoints.latest()
         if step is not None:
             try:
-                self._best, self._best_step = self._checkpoints.about(step)[VALUE], step
+                about = self._checkpoints.about(step)
+                reason = self._other_measure(about)
             except DamagedCheckpoint as error:
                 if config.checkpoint.on_damage == 'error':
                     raise
+                reason = str(error)
+            if reason is None:
+                self._best, self._best_step = about[VALUE], step
+            else:
                 places = self._checkpoints.set_aside(step)
-                print(f'warning: {error}; moved to {", ".join(places)}', file=sys.stderr)
+                print(f'warning: {reason}; moved to {", ".join(places)}', file=sys.stderr)
+
+    def _other_measure(self, about: dict[str, Any]) -> str | None:
+        """Returns what is to be said where the best checkpoint was chosen by another measure than is asked for now."""
+        now = list(self._evaluator.headline)
+        then = about.get(MEASURE, now)
+        return (
+            None
+            if then == now
+            else (
+                f'the best checkpoint was chosen by {", ".join(then)}; the config now asks for {", ".join(now)}'
+            )
+        )
 
     def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:
         """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet."""
@@ -45,7 +62,7 @@ class InTraining:
         self._last = processes.of_the_first(results[protocol]['mean'][measure])
         if self._last < self._best:
             self._best, self._best_step = self._last, step
-            self._checkpoints.save(step, state, {**about, VALUE: self._last})
+            self._checkpoints.save(step, state, {**about, VALUE: self._last, MEASURE: [protocol, measure]})
         return {
             f'evaluation/{name}/{key}': value
             for name, result in results.items()
@@ -67,7 +84,11 @@ class InTraining:
             f'{(self._best_step or 0) * self._batch_size} images, chosen by these very test images'
         )
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Waits until the best checkpoint is on disk."""
         self._checkpoints.wait()
+
+    def close(self) -> None:
+        """Waits, and lets go of the folder."""
+        self.wait()
         self._checkpoints.close()

@@ -52,6 +52,7 @@ MEASURES = {
     'class_kept': Measure('class kept', True),
     'class_cosine': Measure('classes, cosine', True),
     'diversity': Measure('LPIPS diversity', True),
+    'diversity_batch_mean': Measure('LPIPS diversity, mean of batches', True),
     'retrieval_top1': Measure('retrieval', True, of_source=True),
     'retrieval_top5': Measure('top 5', True, of_source=True),
     'content_kept': Measure('content kept', True, of_source=True),
@@ -81,6 +82,11 @@ def closer(name: str, value: float, other: float) -> bool:
     return value > other if measure(name).higher_is_better else value < other
 
 
+def comparable(row: dict, name: str) -> float:
+    """Returns a row's value to compare with the untouched sources': that of as many images, for several outputs."""
+    return row.get('one_output', {}).get(name, row['translated'][name])
+
+
 class Networks:
     """The networks that measures need, each loaded and compiled when first used, once for all protocols."""
 
@@ -88,9 +94,15 @@ class Networks:
     def lpips_alexnet(self) -> Callable:
         return feature_networks.lpips_distance('alexnet')
 
+    def vgg16_maps(self, image_size: int) -> Callable:
+        layer = structure.layer(image_size)
+        if layer not in self._vgg16:
+            self._vgg16[layer] = feature_networks.feature_maps('vgg16', (*style.LAYERS['vgg16'], layer))
+        return self._vgg16[layer]
+
     @functools.cached_property
-    def vgg16_maps(self) -> Callable:
-        return feature_networks.feature_maps('vgg16', (*style.LAYERS['vgg16'], structure.LAYER['vgg16']))
+    def _vgg16(self) -> dict[str, Callable]:
+        return {}
 
     @functools.cached_property
     def classify(self) -> Callable:
@@ -164,7 +176,7 @@ def _of_deep_features(networks: Networks) -> Callable[[Translated, int, np.ndarr
     compare = jax.jit(_content_and_style)
 
     def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
-        maps = networks.vgg16_maps
+        maps = networks.vgg16_maps(images.shape[1])
         target = maps(batch.targets[output]) if batch.targets else None
         return jax.device_get(compare(maps(batch.sources), maps(images), target))
 

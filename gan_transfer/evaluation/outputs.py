@@ -1,11 +1,13 @@
 """The translated test images of one direction, batch by batch, with what they are compared with."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gan_transfer import data
+from gan_transfer.data.transforms import CUBIC
 from gan_transfer.evaluation.protocols import Protocol
 
 SEED = 0  # chooses target images and latent codes
@@ -34,7 +36,7 @@ class Translated(NamedTuple):
     truths: list[np.ndarray] | None
 
 
-def load_images(images: Any, indices: list[int], image_size: int) -> np.ndarray:
+def load_images(images: Any, indices: list[int], image_size: int, interpolation: str = CUBIC) -> np.ndarray:
     """Returns images of a data set, resized: uint8 [n, image_size, image_size, 3].
 
     Raises:
@@ -45,7 +47,7 @@ def load_images(images: Any, indices: list[int], image_size: int) -> np.ndarray:
         example = images[i]
         if example.key != images.keys[i]:
             raise ValueError(f'the image {images.keys[i]} cannot be read, and an evaluation takes all images')
-        found.append(data.resize(example.image, (image_size, image_size)))
+        found.append(data.resize(example.image, (image_size, image_size), interpolation))
     return np.stack(found)
 
 
@@ -70,7 +72,8 @@ def translate_all(
     it, and never the truth itself.
     """
     source_name, target_name = dataset.domains[source], dataset.domains[target]
-    sources, size = dataset.test[source_name], config.image_size
+    sources = dataset.test[source_name]
+    load = functools.partial(load_images, image_size=config.image_size, interpolation=protocol.interpolation)
     takes_target = 'target' in method.translate_fields
     latent = takes_target and protocol.styles == 'latent'
     styles = (dataset.test if protocol.styles == 'test' else dataset.train)[target_name]
@@ -79,7 +82,7 @@ def translate_all(
     codes = rng.normal(size=(protocol.outputs, len(sources), method.latent_size or 1)).astype(np.float32)
     for count, indices in in_batches(len(sources), config.evaluate_batch_size):
         fixed = {
-            'source': load_images(sources, indices, size),
+            'source': load(sources, indices),
             'source_domain': np.full(len(indices), source, np.int32),
             'target_domain': np.full(len(indices), target, np.int32),
         }
@@ -88,13 +91,13 @@ def translate_all(
         if latent:
             given, targets = [{'latent': row[indices]} for row in codes], None
         elif takes_target:
-            targets = [load_images(styles, row, size) for row in chosen]
+            targets = [load(styles, row) for row in chosen]
             given = [{'target': images} for images in targets]
         else:
             given, targets = [{}] * protocol.outputs, None
         truths = None
         if protocol.truth == 'paired':
-            truths = [load_images(dataset.test[target_name], indices, size)] * protocol.outputs
+            truths = [load(dataset.test[target_name], indices)] * protocol.outputs
         elif protocol.truth == 'reference':
             truths = [
                 np.stack(

@@ -25,6 +25,7 @@ class Protocol:
       shown: the measures in the table on the terminal; all are in `evaluation.json`.
       features: what sets of images are compared by; empty: sets are not compared.
       resize: of the images for Inception, `networks/inception.py`.
+      interpolation: of test and training images to `image_size`, 'cubic' or 'linear'.
       reals: the split of the target domain that translated test images are compared with.
       styles: where the target images of methods that take one come from: 'train' or 'test' images of the target domain;
         'latent': latent codes in their place.
@@ -40,6 +41,7 @@ class Protocol:
     shown: tuple[str, ...]
     features: str = ''
     resize: str = 'legacy'
+    interpolation: str = 'cubic'
     reals: str = 'test'
     styles: str = 'train'
     outputs: int = 1
@@ -100,7 +102,8 @@ PROTOCOLS = {
         about='StarGAN v2: ten latent codes for each test image, against all training images of the target domain; '
         "torchvision's Inception; LPIPS over the 45 pairs of a source's outputs",
         headline='fid_torchvision',
-        shown=('fid_torchvision', 'diversity'),
+        shown=('fid_torchvision', 'diversity', 'diversity_batch_mean'),
+        interpolation='linear',
         features='torchvision',
         reals='train',
         styles='latent',
@@ -111,7 +114,8 @@ PROTOCOLS = {
         about='StarGAN v2: ten target images of the test set for each test image, against all training images of the '
         "target domain; torchvision's Inception; LPIPS over the 45 pairs of a source's outputs",
         headline='fid_torchvision',
-        shown=('fid_torchvision', 'diversity'),
+        shown=('fid_torchvision', 'diversity', 'diversity_batch_mean'),
+        interpolation='linear',
         features='torchvision',
         reals='train',
         styles='test',
@@ -151,8 +155,10 @@ def choose(names: Sequence[str], *, sets: bool, paired: bool, reference: bool) -
             }[PROTOCOLS[name].truth]
             raise ValueError(f'the protocol {name} needs {what}')
     ours = ('default', 'paired_test', 'reference_truth')
+    # Where the truth in the style of the target image is known, no other is asked for.
+    truth = {'': True, 'paired': paired and not reference, 'reference': reference}
     chosen = names or [
-        name for name in ours if there[PROTOCOLS[name].truth] and (sets or not PROTOCOLS[name].features)
+        name for name in ours if truth[PROTOCOLS[name].truth] and (sets or not PROTOCOLS[name].features)
     ]
     if not chosen:
         raise ValueError(

@@ -39,7 +39,8 @@ def _cell(row: dict[str, Any], key: str) -> str:
     others = [other for other in (source, row.get('floor', {}).get(key)) if other is not None]
     if others:
         text += f' ({"; ".join(f"{other:.3g}" for other in others)})'
-    return text + (' *' if source is not None and measures.closer(key, value, source) else '  ')
+    better = source is not None and measures.closer(key, measures.comparable(row, key), source)
+    return text + (' *' if better else '  ')
 
 
 def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]) -> str:

@@ -11,11 +11,18 @@ from jaxtyping import Array, Float
 Maps = Float[Array, 'b h w c']
 Values = Float[Array, 'b']
 
-# The layer that is compared, of the networks in `networks/imagenet.py`, for images of 128 px and less; larger ones do
-# with relu_4_3, whose self-similarities are a sixteenth in size. On emoji of 64 px, two vendors' drawings of one thing
-# were nearer to each other than to drawings of other things in 82 % of cases; by relu_4_3 as many, by relu_5_3 in 62 %.
-LAYER = {'vgg16': 'relu_3_3'}
+LARGE = 128  # px; from there on a deeper layer is compared
 EPSILON = 1e-12
+
+
+def layer(image_size: int) -> str:
+    """Returns the layer of VGG16 that is compared: relu_3_3; for images above 128 px relu_4_3.
+
+    Its self-similarities are a sixteenth in size; those of relu_3_3 would be 64 MiB for an image of 256 px. On emoji of
+    64 px, two vendors' drawings of one thing were nearer to each other than to drawings of other things in 82 % of
+    cases by either, by relu_5_3 in 62 %.
+    """
+    return 'relu_3_3' if image_size <= LARGE else 'relu_4_3'
 
 
 def self_similarity(features: Maps) -> Float[Array, 'b h*w h*w']:

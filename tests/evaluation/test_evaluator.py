@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gan_transfer.evaluation import Evaluator
+from gan_transfer.evaluation import evaluator as evaluator_module
+from gan_transfer.evaluation.features import make_features
 from gan_transfer.evaluation.outputs import translate_all
 from gan_transfer.evaluation.protocols import PROTOCOLS, Protocol, choose
 from tests.evaluation import made_data
@@ -24,6 +26,9 @@ def test_a_perfect_translation_reaches_the_floor_and_an_untouched_source_is_the_
     assert row['count'] == 13
     assert row['images']['generated'] == row['images']['real'] == 13
     assert row['images']['floor'] == 9
+    assert 0 < row['standard_errors']['translated']['kid_vgg16'] < 1
+    again = evaluator(outline)['default']['directions'][0]['images']
+    assert again == row['images'], 'pixels have one digest'
     assert row['translated']['kid_vgg16'] <= row['floor']['kid_vgg16'] < row['untouched_source']['kid_vgg16']
     assert row['translated']['fid_vgg16'] == pytest.approx(0, abs=1e-6)
     assert row['translated']['retrieval_top1'] == row['translated']['coverage'] == 1
@@ -125,14 +130,53 @@ def test_the_truth_in_the_style_of_the_very_target_image():
             'trained without them',
         ),
         ({'protocols': ('reference_truth',)}, make_method(), 'needs pets'),
+        (
+            {'protocols': ('default',)},
+            make_method(),
+            'default compares sets of 6 images and more; outlined has 5 train',
+        ),
         ({'protocols': ('best',)}, make_method(), "'best' in evaluation.protocols; choose from default"),
         ({'protocols': ('cut_test_test',)}, make_method(), 'evaluation.inception=PATH'),
         ({'protocols': ('cut_test_test',), 'inception': '/no/file.pth'}, make_method(), 'no/file.pth'),
     ],
 )
 def test_what_cannot_be_measured_is_refused(evaluation, method, message):
+    dataset = make_dataset(train=5 if evaluation.get('protocols') == ('default',) else 9)
     with pytest.raises(ValueError, match=message):
-        Evaluator(make_config(**evaluation), make_dataset(), method, [(0, 1)])
+        Evaluator(make_config(**evaluation), dataset, method, [(0, 1)])
+
+
+def test_an_unreadable_training_image_is_left_out():
+    """Training takes its neighbour in its place; a floor or a style would count that one twice."""
+    dataset = make_dataset()
+    dataset.train['outlined'].set_unreadable({dataset.train['outlined'].keys[3]: 'broken'})
+    (row,) = Evaluator(make_config(), dataset, REFERENCE, [(0, 1)])(outline)['default']['directions']
+    assert row['images']['floor'] == 8
+
+
+def test_ten_outputs_of_a_source_stand_beside_one(monkeypatch):
+    """StarGAN v2's protocol with other features: what is compared with untouched sources is of as many images."""
+    monkeypatch.setattr(evaluator_module, 'make_features', lambda *_: make_features({}, 'vgg16', 'legacy'))
+    config = make_config(protocols=('stargan_v2_reference',), lpips_batch_mean=True)
+    monkeypatch.setattr(evaluator_module, 'BATCH_OF_MEANS', 4)
+
+    def translate(batch):  # the outline, and a pixel of the target image
+        images = outline(batch).copy()
+        images[:, :8, :8] = batch['target'][:, 16:24, 16:24]
+        return images
+
+    result = Evaluator(config, make_dataset(train=16), REFERENCE, [(0, 1)])(translate)
+    (row,) = result['stargan_v2_reference']['directions']
+    assert row['images']['generated'] == 130
+    assert row['images']['floor'] == 13
+    assert row['one_output']['fid_torchvision'] > row['translated']['fid_torchvision'], (
+        'fewer images, more bias'
+    )
+    assert row['translated']['diversity'] > 0
+    assert row['translated']['diversity_batch_mean'] != row['translated']['diversity'], (
+        'the last batch is of one'
+    )
+    assert result['stargan_v2_reference']['mean']['diversity_batch_mean'] > 0
 
 
 def test_an_unreadable_image_is_no_image_of_a_protocol():
@@ -147,3 +191,9 @@ def test_protocols_are_whole(name):
     protocol: Protocol = PROTOCOLS[name]
     assert protocol.headline in protocol.shown
     assert choose([name], sets=True, paired=True, reference=True) == {name: protocol}
+
+
+def test_one_truth_is_asked_for():
+    """That in the target image's style, where it is known; the counterpart's own style is another one."""
+    assert list(choose([], sets=True, paired=True, reference=False)) == ['default', 'paired_test']
+    assert list(choose([], sets=True, paired=True, reference=True)) == ['default', 'reference_truth']

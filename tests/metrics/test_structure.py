@@ -68,7 +68,7 @@ def test_drawings_by_vgg16(style):
     y, x = np.mgrid[-1:1:48j, -1:1:48j]
     shapes = [x**2 + (y - 0.2) ** 2 < 0.3, abs(x + 0.4) < 0.2]
     disc, bar = (np.where(s[..., None], [230, 60, 20], [20, 30, 90]).astype(np.uint8)[None] for s in shapes)
-    features = feature_networks.feature_maps('vgg16', (structure.LAYER['vgg16'],))
+    features = feature_networks.feature_maps('vgg16', (structure.layer(64),))
     ((source,), (output,), (target,)) = (features(image) for image in (disc, style(disc), bar))
     assert 3 * structure.distance(source, output) < structure.distance(source, target)
     assert structure.leakage(source, output, target) < 0.25

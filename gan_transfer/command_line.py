@@ -1,0 +1,79 @@
+"""The command line and its mistakes, each one line: flags that are none, bad values, keys that a config has not."""
+
+import difflib
+import glob
+import re
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from gan_transfer.errors import UserError
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses absl's flags, `--config=FILE` and its overrides among them; returns the program's name.
+
+    Raises:
+      UserError: about what the user wrote.
+    """
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.IllegalFlagValueError as error:
+        raise _config_error(error) from error
+    except flags.Error as error:
+        text = str(error)
+        if 'config.' in text and not any(argument.startswith('--config=') for argument in argv):
+            text += ': --config=FILE must come first'
+        raise UserError(text) from error
+    except (AttributeError, KeyError) as error:
+        # ml_collections says so about an override of a key that there is not; a config file may also say it
+        # of itself, and that is a fault to be seen whole.
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_name == 'get_config':
+                raise
+            trace = trace.tb_next
+        raise _unknown_key(argv) or error from error
+    if len(rest) > 1:
+        raise UserError(f'not a flag: {rest[1]!r}; flags are written --name=value')
+    config = flags.FLAGS['config'].value
+    if config is not None and not isinstance(config, ConfigDict):
+        path = config_flags.get_config_filename(flags.FLAGS['config'])
+        raise UserError(f'no config file {path!r}; there are: {", ".join(sorted(glob.glob("configs/*.py")))}')
+    return rest
+
+
+def _config_error(error: flags.IllegalFlagValueError) -> Exception:
+    """The mistake behind a value that config_flags refused; a fault of the config file itself is kept whole."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError) and 'Traceback' not in str(cause):
+            return UserError(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    text = str(error)
+    if 'Error whilst parsing config file' in text:
+        return RuntimeError(text)
+    return UserError(' '.join(text.removeprefix('flag ').split()))
+
+
+def _unknown_key(argv: list[str]) -> UserError | None:
+    """An error that names the first override of a key that the config has not."""
+    place = next(i for i, argument in enumerate(argv) if re.fullmatch('--?config(=.*)?', argument))
+    _, equals, path = argv[place].partition('=')
+    config = flags.FLAGS['config'].parser.parse(path if equals else argv[place + 1])
+    for argument in argv:
+        key = argument.partition('=')[0].lstrip('-').removeprefix('no')
+        if not key.startswith('config.'):
+            continue
+        node, walked = config, 'config'
+        for part in key.split('.')[1:]:
+            if not isinstance(node, ConfigDict):
+                return UserError(f'{walked} has no keys; got --{key}')
+            if part not in node:
+                near = difflib.get_close_matches(part, list(node), 1)
+                hint = f'; did you mean {walked}.{near[0]}?' if near else ';'
+                return UserError(
+                    f'unknown key --{key}{hint} {walked} has: {", ".join(sorted(node)) or "none"}'
+                )
+            node, walked = node[part], f'{walked}.{part}'
+    return None

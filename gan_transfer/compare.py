@@ -1,0 +1,216 @@
+"""Compares the evaluated runs in a folder: a row for each config, mean and spread over its seeds.
+
+For ablations: every run's `evaluation.json` and `config.json` are read; runs whose configs differ in the seed alone
+are one row, which is named by what is not the same in all runs of its method. Final checkpoints only: the best of a
+training, chosen on the test images, is not compared.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import rich.console
+import rich.table
+
+from gan_transfer import run_config, storage
+from gan_transfer.errors import UserError, from_user
+from gan_transfer.evaluation import measures
+from gan_transfer.evaluation.protocols import PROTOCOLS
+
+NAME, EVALUATED = 'comparison.json', 'evaluation.json'
+Direction = tuple[str, str]
+
+
+class Run(NamedTuple):
+    """An evaluated run.
+
+    Attributes:
+      workdir: its folder, seen from that of all runs.
+      seed: of the config.
+      config: key -> value of all other keys that a training depends on.
+      images: that the evaluated checkpoint has seen.
+      protocols: name -> results, as in `evaluation.json`.
+    """
+
+    workdir: str
+    seed: int
+    config: dict[str, Any]
+    images: int
+    protocols: dict[str, Any]
+
+
+def compare(workdir: str) -> list[dict[str, Any]]:
+    """Compares all evaluated runs in a folder and its folders; writes `comparison.json` there, prints, returns it.
+
+    Raises:
+      UserError: where there is no evaluated run, or a file of one is damaged.
+    """
+    runs, waiting = _read(workdir)
+    if not runs:
+        raise UserError(
+            f'no evaluated run in {workdir!r}: --mode=evaluate writes {EVALUATED} into that of a run'
+        )
+    rows = summarize(runs)
+    _print(rows)
+    if waiting:
+        print(f'not evaluated: {", ".join(waiting)}')
+    with from_user():
+        path = storage.place(workdir, NAME)
+        storage.write(path, json.dumps(rows, indent=2).encode() + b'\n')
+    print(path)
+    return rows
+
+
+def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Returns a row for each config, in the order of the first run that has it.
+
+    A row has `method`, `config` (what differs between the method's rows), `runs`, and `protocols`: name -> for each
+    direction `source`, `target`, and for each measure `values` of the runs, their `mean`, `deviation` (standard
+    deviation of a sample; None for one run) and `untouched_source`.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
+    different = {
+        method: _different([run.config for run in runs if run.config['method.name'] == method])
+        for method in {run.config['method.name'] for run in runs}
+    }
+    rows = []
+    for group in groups.values():
+        config = group[0].config
+        method = config['method.name']
+        rows.append(
+            {
+                'method': method,
+                'config': {key: config[key] for key in different[method] if key in config},
+                'runs': [{'workdir': run.workdir, 'seed': run.seed, 'images': run.images} for run in group],
+                'protocols': {
+                    name: _directions([run.protocols[name] for run in group if name in run.protocols])
+                    for name in dict.fromkeys(name for run in group for name in run.protocols)
+                },
+            }
+        )
+    return rows
+
+
+def _read(workdir: str) -> tuple[list[Run], list[str]]:
+    """Returns the evaluated runs by their folders, and the folders of runs that are not evaluated."""
+    with from_user():
+        root = storage.absolute(workdir)
+        files = storage.files_in(root)
+    folders = {file.parent: set() for file in files if file.name in (run_config.NAME, EVALUATED)}
+    for file in files:
+        if file.parent in folders:
+            folders[file.parent].add(file.name)
+    runs, waiting = [], []
+    for folder in sorted(folders):
+        if run_config.NAME not in folders[folder]:  # two folders of images, compared
+            continue
+        name = str(folder.relative_to(root))
+        if EVALUATED in folders[folder]:
+            runs.append(_read_run(folder, name))
+        else:
+            waiting.append(name)
+    return runs, waiting
+
+
+def _read_run(folder: storage.Path, name: str) -> Run:
+    config = run_config.flat(run_config.load(str(folder)))
+    seed = config.pop('seed')
+    path = folder / EVALUATED
+    with from_user():
+        text = storage.read(path)
+    try:
+        found = json.loads(text)
+        images, protocols = found['checkpoint']['images'], found['protocols']
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
+    trained = {key: value for key, value in config.items() if not key.startswith(run_config.NO_TRAINING)}
+    return Run(name, seed, trained, images, protocols)
+
+
+def _different(configs: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the keys that do not have one value in all configs."""
+    missing = object()
+    keys = sorted({key for config in configs for key in config})
+    return [key for key in keys if any(c.get(key, missing) != configs[0].get(key, missing) for c in configs)]
+
+
+def _directions(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns mean and spread over runs of one config, direction by direction."""
+    by_direction: dict[Direction, list[dict[str, Any]]] = {}
+    for result in results:
+        for row in result['directions']:
+            by_direction.setdefault((row['source'], row['target']), []).append(row)
+    return [
+        {
+            'source': source,
+            'target': target,
+            'measures': {
+                name: _over_seeds([row['translated'][name] for row in rows])
+                | {'untouched_source': rows[0].get('untouched_source', {}).get(name)}
+                for name in rows[0]['translated']
+                if all(name in row['translated'] for row in rows)
+            },
+        }
+        for (source, target), rows in by_direction.items()
+    ]
+
+
+def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    return {
+        'values': list(values),
+        'mean': statistics.fmean(values),
+        'deviation': statistics.stdev(values) if len(values) > 1 else None,
+    }
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints a table for each protocol, a section for each direction."""
+    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console.width = 1000  # no cell is cut short
+    for name in dict.fromkeys(name for row in rows for name in row['protocols']):
+        table = rich.table.Table(title=f'{name}: final checkpoints', title_justify='left')
+        entries = [
+            ((found['source'], found['target']), row, found['measures'])
+            for row in rows
+            for found in row['protocols'].get(name, ())
+        ]
+        shown = [key for key in PROTOCOLS[name].shown if any(key in measured for *_, measured in entries)]
+        for title in ('direction', 'config'):
+            table.add_column(title, no_wrap=True)
+        for title in ('seeds', *(measures.measure(key).title for key in shown)):
+            table.add_column(title, justify='right', no_wrap=True)
+        for direction in _in_order(direction for direction, *_ in entries):
+            table.add_section()
+            for there, row, measured in entries:
+                if there == direction:
+                    seeds = ', '.join(str(run['seed']) for run in row['runs'])
+                    cells = (_cell(measured.get(key)) for key in shown)
+                    table.add_row(' -> '.join(direction), _label(row), seeds, *cells)
+        console.print(table)
+    print('mean ± standard deviation over seeds; in brackets the untouched source')
+
+
+def _in_order(directions: Iterable[Direction]) -> list[Direction]:
+    return list(dict.fromkeys(directions))
+
+
+def _label(row: dict[str, Any]) -> str:
+    """Returns the method, and line by line what of its config is its own, as the command line takes it."""
+
+    def text(value: Any) -> str:
+        return ','.join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return '\n'.join([row['method'], *(f'{key}={text(value)}' for key, value in row['config'].items())])
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ''
+    text = f'{found["mean"]:.3g}'
+    if found['deviation'] is not None:
+        text += f' ±{found["deviation"]:.2g}'
+    source = found['untouched_source']
+    return text if source is None else f'{text} ({source:.3g})'

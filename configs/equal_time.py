@@ -69,5 +69,7 @@ def get_config(argument=''):
     config.data.domains = DOMAINS[arguments.data]
     config.data.augmentation = 'resize_crop'
     config.sample_every_images = config.checkpoint_every_images = config.train_images // 4
-    config.evaluation.protocols = ('paired_test',)
+    # On pets the truth in the style of the target image is known.
+    reference = arguments.method == 'stargan_v2' and arguments.data == 'pets'
+    config.evaluation.protocols = ('reference_truth' if reference else 'paired_test',)
     return config

@@ -8,6 +8,7 @@ from gan_transfer.pictures import Samples
 
 STUCK = 10  # log steps in a row with every sign right
 RIGHT = 0.999  # of the signs
+LEVEL = 2 / 255  # of an image in [-1, 1]; translations by two latent codes that differ by less are one image
 SAME = 0.02  # of the images' own diversity; below, translations count as the same
 
 
@@ -57,6 +58,7 @@ class CollapseWatch:
     def __init__(self) -> None:
         """Starts with nothing seen."""
         self._right: dict[str, int] = {}
+        self._alike: dict[str, int] = {}
         self._told: set[str] = set()
 
     def logged(self, scalars: Mapping[str, float]) -> list[str]:
@@ -70,6 +72,15 @@ class CollapseWatch:
                 'the generator may learn no more',
                 seen=self._right[name] >= STUCK,
             )
+        for name, difference in scalars.items():
+            if name.endswith('latent/diversity'):
+                self._alike[name] = self._alike.get(name, 0) + 1 if difference < LEVEL else 0
+                warnings += self._new(
+                    name,
+                    f'{name}: for {STUCK} log steps, translations by two latent codes have differed by less than one '
+                    'of 255 levels; the codes have no say',
+                    seen=self._alike[name] >= STUCK,
+                )
         return warnings
 
     def sampled(self, samples: Samples, translated: np.ndarray) -> list[str]:

@@ -5,9 +5,10 @@ import faulthandler
 import os
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +18,8 @@ from gan_transfer.errors import UserError
 
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
+# Processes that meet one mistake leave within so many seconds of one another.
+TOGETHER_SECONDS = 10
 # Where a cluster says that it started one process only, which then has all of its host's devices.
 _COUNTS = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
 # Prints its argument when it finds the pipe closed with nothing in it: whoever held the other end was killed.
@@ -68,10 +71,26 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
+    except SystemExit as leaving:
+        if leaving.code:
+            _leave(watch, leaving.code)
+        _end(watch)
+        raise
     except BaseException:
         _end(watch)
         raise
     _end(watch)
+
+
+def _leave(watch: subprocess.Popen, status: int) -> NoReturn:
+    """Leaves with what this process has said; the others may have met the same, or wait for this one, and are not."""
+    watch.communicate(b'said')
+    ending = threading.Thread(target=jax.distributed.shutdown, daemon=True)
+    ending.start()
+    ending.join(TOGETHER_SECONDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _end(watch: subprocess.Popen) -> None:

@@ -70,3 +70,11 @@ def test_a_warning_is_told_once_for_as_long_as_it_lasts():
     assert watch.sampled(*grid(images(1, 3))) == []
     assert watch.sampled(*grid(images(4, 3))) == []
     assert len(watch.sampled(*grid(images(1, 3)))) == 1
+
+
+def test_latent_codes_without_a_say_are_told_once():
+    watch = CollapseWatch()
+    alike, apart = ({'generator_latent/diversity': value} for value in (0.001, 0.1))
+    found = [watch.logged(scalars) for scalars in [alike] * (STUCK - 1) + [apart] + [alike] * (STUCK + 3)]
+    assert [bool(warnings) for warnings in found].count(True) == 1
+    assert 'two latent codes' in found[2 * STUCK - 1][0]

@@ -3,6 +3,7 @@
 import re
 import time
 
+from gan_transfer.run_lock import locked
 from tests import command
 
 
@@ -59,3 +60,15 @@ def test_a_mistake_is_one_line_of_every_process(tmp_path):
         assert len(lines) == 1
         assert 'mesh.fsdp x mesh.spatial is 3 x 1 = 3, which does not divide the 2 device(s)' in lines[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
+    """The first process finds the run locked, while the other one waits for it."""
+    arguments = (*command.tiny_training(command.folder_data(tmp_path / 'data')), f'--workdir={tmp_path}')
+    with locked(str(tmp_path)):
+        (status, _, lines), (other_status, _, other_lines) = map(command.end, command.start_all(arguments))
+    assert status == 2
+    assert 'is being trained' in lines[-1]
+    assert not [line for line in lines if 'killed' in line]
+    assert other_status != 0
+    assert 'process 1 of 2 cannot go on' in other_lines[-1]

@@ -253,18 +253,18 @@ class Evaluator:
         """
         name, resamples = features_name(protocol), self._config.evaluation.resamples
         real = self._real(protocol, names[1], protocol.reals)
-        others = self._real(protocol, names[1], 'train' if protocol.reals == 'test' else 'test').features
         # As many as there are sources: Fréchet's distance depends on the number.
-        chosen = np.random.default_rng(outputs.SEED).permutation(len(others))[: found.shape[1]]
+        other = 'train' if protocol.reals == 'test' else 'test'
+        floor = self._real(protocol, names[1], other, at_most=found.shape[1]).features
         source = self._real(protocol, names[0], 'test')
         row['images'] = {
             'generated': found.shape[0] * found.shape[1],
             'real': len(real.features),
-            'floor': len(chosen),
+            'floor': len(floor),
             'real_sha256': real.sha256,
             'source_sha256': source.sha256,
         }
-        sides = {'translated': found, 'floor': others[chosen], 'untouched_source': source.features}
+        sides = {'translated': found, 'floor': floor, 'untouched_source': source.features}
         if protocol.outputs > 1:
             # Of as many images as the floor and the untouched sources: what is to be compared with them.
             sides['one_output'] = found[0]

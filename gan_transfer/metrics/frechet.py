@@ -1,7 +1,7 @@
 """Fréchet distance of features: FID where the features are those of FID's Inception (Heusel et al. 2017, equation 6).
 
-Features come in batches of any size; what is kept is their count, mean and scatter in float64 on the host, so that
-memory does not grow with the number of images, and batch size and number of devices change no digit that counts.
+By count, mean and scatter of each set, in float64 on the host: sets that come in batches of any size can be merged, and
+batch size and number of devices change no digit that counts.
 """
 
 from typing import NamedTuple
@@ -65,13 +65,13 @@ def distance(a: Moments, b: Moments) -> float:
 def of_features(a: Features, b: Others) -> float:
     """Returns the distance of two sets of features that are at hand; the same as by their moments.
 
-    With fewer images than dimensions (A B)^(1/2) is found among the images instead: its trace is the sum of the
-    singular values of X Y^T / sqrt((n - 1)(m - 1)), X and Y being the centred features.
+    With fewer images than dimensions on a side (A B)^(1/2) is found among the images instead: its trace is the sum of
+    the singular values of X Y^T / sqrt((n - 1)(m - 1)), X and Y being the centred features.
 
     Raises:
       ValueError: as `distance`.
     """
-    if min(len(a), len(b)) < 2 or max(len(a), len(b)) > a.shape[1]:
+    if not 2 <= min(len(a), len(b)) <= a.shape[1]:
         return distance(moments(a), moments(b))
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     gap = np.square(a.mean(0) - b.mean(0)).sum()

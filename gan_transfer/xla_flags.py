@@ -1,21 +1,27 @@
-"""Settings of the compiler that make programs faster on a CPU; without effect elsewhere."""
+"""Settings of the compilers: for CPUs what makes programs faster, for TPUs one exchange of gradients in a phase."""
 
 import importlib.metadata
 import os
 
-# XLA ends the process at a flag that it does not know, so each set belongs to the versions of jaxlib that it was
-# measured with. Products and reductions by YNNPACK, convolutions not: at strides, without padding and at kernels of
-# even size its convolutions take two to five times as long as XLA's own (docs/performance.md).
+# Version of jaxlib -> environment variable -> flags: XLA ends the process at a flag that it does not know, so each set
+# belongs to the versions that it was tried with.
 _FLAGS = {
     '0.10': {
-        'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE'
+        # On CPUs: products and reductions by YNNPACK, convolutions not: at strides, without padding and at kernels of
+        # even size its convolutions take two to five times as long as XLA's own (docs/performance.md).
+        'XLA_FLAGS': {
+            'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE'
+        },
+        # Read by libtpu alone: gradients of a phase that are larger than its own limit would be two exchanges.
+        'LIBTPU_INIT_ARGS': {'xla_jf_crs_combiner_threshold_in_bytes': str(2**30)},
     },
 }
 
 
 def set_flags() -> None:
-    """Adds the flags to $XLA_FLAGS, except those that the user has set. To be called before JAX's first use."""
+    """Adds the flags to the environment, except those that the user has set. To be called before JAX's first use."""
     version = '.'.join(importlib.metadata.version('jaxlib').split('.')[:2])
-    given = os.environ.get('XLA_FLAGS', '')
-    new = [f'--{name}={value}' for name, value in _FLAGS.get(version, {}).items() if name not in given]
-    os.environ['XLA_FLAGS'] = ' '.join([given, *new]).strip()
+    for variable, flags in _FLAGS.get(version, {}).items():
+        given = os.environ.get(variable, '')
+        new = [f'--{name}={value}' for name, value in flags.items() if name not in given]
+        os.environ[variable] = ' '.join([given, *new]).strip()

@@ -32,7 +32,15 @@ T = TypeVar('T')
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint that cannot be read, or not as it was written."""
+    """A checkpoint that cannot be read, or not as it was written.
+
+    `everywhere` is whether all processes of the run have seen it.
+    """
+
+    def __init__(self, text: str, *, everywhere: bool = True):
+        """Args: the message; whether all processes have seen the damage."""
+        super().__init__(text)
+        self.everywhere = everywhere
 
 
 class Checkpoints:
@@ -119,7 +127,8 @@ class Checkpoints:
                 f'{there.get(name, "missing")}, not {wanted.get(name, "there")} ({len(differing)} such arrays)'
             )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
-        with self._reading(step, 'its arrays cannot be read'):
+        # An array may be one process's to read.
+        with self._reading(step, 'its arrays cannot be read', everywhere=jax.process_count() == 1):
             restored = self._manager.restore(step, args=args)[STATE]
         saved = about.get(FINGERPRINTS)
         if saved is not None:  # checkpoints were written without, once
@@ -157,15 +166,18 @@ class Checkpoints:
           what `read` returned, and what was found damaged.
 
         Raises:
-          DamagedCheckpoint: for 'error', and where no checkpoint is good.
+          DamagedCheckpoint: for 'error', where one of several processes alone has met damage, and where no checkpoint
+            is good.
         """
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 return read(step), damaged
             except DamagedCheckpoint as error:
-                if on_damage == 'error':
-                    hint = '--config.checkpoint.on_damage=fallback takes the newest good one'
+                # Not seen everywhere: the other processes wait for this one to read that very checkpoint.
+                if on_damage == 'error' or not error.everywhere:
+                    alone = '' if error.everywhere else 'one process started alone with '
+                    hint = f'{alone}--config.checkpoint.on_damage=fallback takes the newest good one'
                     raise DamagedCheckpoint(f'{error}; {hint}') from error
                 damaged.append(error)
         raise DamagedCheckpoint(f'no checkpoint in {self._path} is good: {"; ".join(map(str, damaged))}')
@@ -234,7 +246,7 @@ class Checkpoints:
         return None if number is None else os.strerror(number)
 
     @contextlib.contextmanager
-    def _reading(self, step: int, what: str) -> Iterator[None]:
+    def _reading(self, step: int, what: str, *, everywhere: bool = True) -> Iterator[None]:
         """Everything that Orbax raises, of whatever type, means that its files are not as it wrote them.
 
         Unless they are in an object store that cannot be reached: then nothing is known of them.
@@ -248,12 +260,11 @@ class Checkpoints:
                     f'the checkpoint of step {step} cannot be read now: {unreachable[:REASON]} ({self._path})'
                 ) from error
             reason = storage.first_line(error)
-            raise self._damaged(step, f'{what} ({reason[:REASON]})') from error
+            raise self._damaged(step, f'{what} ({reason[:REASON]})', everywhere=everywhere) from error
 
-    def _damaged(self, step: int, what: str) -> DamagedCheckpoint:
-        return DamagedCheckpoint(
-            f'the checkpoint of step {step} is damaged: {what} ({self._path / str(step)})'
-        )
+    def _damaged(self, step: int, what: str, *, everywhere: bool = True) -> DamagedCheckpoint:
+        text = f'the checkpoint of step {step} is damaged: {what} ({self._path / str(step)})'
+        return DamagedCheckpoint(text, everywhere=everywhere)
 
 
 def _system_error(text: str) -> int | None:

@@ -235,3 +235,14 @@ def test_a_step_before_the_newest_is_saved_in_its_place(tmp_path, mesh):
     assert_same(checkpoints.restore(2, abstract(states[2])), states[2])
     checkpoints.close()
     assert [path.name for path in (tmp_path / 'aside').iterdir()] == ['checkpoints_3']
+
+
+def test_damage_that_one_process_alone_has_met_is_no_fallback(tmp_path, mesh):
+    checkpoints = save(tmp_path, {1: make_state(mesh, 1)}, keep=2)
+
+    def read(step):
+        raise DamagedCheckpoint('its arrays cannot be read', everywhere=False)
+
+    with pytest.raises(DamagedCheckpoint, match=r'cannot be read; one process started alone with --config'):
+        checkpoints.newest(read, 'fallback')
+    checkpoints.close()

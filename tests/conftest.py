@@ -31,3 +31,31 @@ jaxtyping.install_import_hook([f'gan_transfer.{room}' for room in CHECKED], 'bea
 def root() -> pathlib.Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope='module')
+def smallest_method():
+    """`tests/smallest.py` among the methods."""
+    from gan_transfer.methods import METHODS
+    from tests import smallest
+
+    METHODS[smallest.NAME] = smallest.Smallest
+    yield
+    del METHODS[smallest.NAME]
+
+
+@pytest.fixture(scope='module')
+def runs():
+    """Starts trainings of the smallest method."""
+    from tests.forked_runs import ForkedRuns
+
+    with ForkedRuns() as runs:
+        yield runs
+
+
+@pytest.fixture(scope='module')
+def pairs(tmp_path_factory):
+    """A folder of pairs of images."""
+    from tests import command
+
+    return command.side_by_side_data(tmp_path_factory.mktemp('pairs'))

@@ -66,8 +66,8 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Returns a row for each config, in the order of the first run that has it.
 
     A row has `method`, `config` (what differs between the method's rows), `runs`, and `protocols`: name -> for each
-    direction `source`, `target`, and for each measure `values` of the runs, their `mean`, `deviation` (standard
-    deviation of a sample; None for one run) and `untouched_source`.
+    direction `source`, `target`, `seeds`, and for each measure `values` of the runs, their `mean`, `deviation`
+    (standard deviation of a sample; None for one run) and `untouched_source`.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -86,7 +86,7 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 'config': {key: config[key] for key in different[method] if key in config},
                 'runs': [{'workdir': run.workdir, 'seed': run.seed, 'images': run.images} for run in group],
                 'protocols': {
-                    name: _directions([run.protocols[name] for run in group if name in run.protocols])
+                    name: _directions([run for run in group if name in run.protocols], name)
                     for name in dict.fromkeys(name for run in group for name in run.protocols)
                 },
             }
@@ -105,8 +105,9 @@ def _read(workdir: str) -> tuple[list[Run], list[str]]:
             folders[file.parent].add(file.name)
     runs, waiting = [], []
     for folder in sorted(folders):
-        if run_config.NAME not in folders[folder]:  # two folders of images, compared
-            continue
+        within = any(run_config.NAME in folders.get(parent, ()) for parent in folder.parents)
+        if within or run_config.NAME not in folders[folder]:
+            continue  # what a diverged run has kept; two folders of images, compared
         name = str(folder.relative_to(root))
         if EVALUATED in folders[folder]:
             runs.append(_read_run(folder, name))
@@ -137,16 +138,17 @@ def _different(configs: Sequence[dict[str, Any]]) -> list[str]:
     return [key for key in keys if any(c.get(key, missing) != configs[0].get(key, missing) for c in configs)]
 
 
-def _directions(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _directions(runs: Sequence[Run], protocol: str) -> list[dict[str, Any]]:
     """Returns mean and spread over runs of one config, direction by direction."""
     by_direction: dict[Direction, list[dict[str, Any]]] = {}
-    for result in results:
-        for row in result['directions']:
+    for run in runs:
+        for row in run.protocols[protocol]['directions']:
             by_direction.setdefault((row['source'], row['target']), []).append(row)
     return [
         {
             'source': source,
             'target': target,
+            'seeds': [run.seed for run in runs],
             'measures': {
                 name: _over_seeds([row['translated'][name] for row in rows])
                 | {'untouched_source': rows[0].get('untouched_source', {}).get(name)}
@@ -173,21 +175,23 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     for name in dict.fromkeys(name for row in rows for name in row['protocols']):
         table = rich.table.Table(title=f'{name}: final checkpoints', title_justify='left')
         entries = [
-            ((found['source'], found['target']), row, found['measures'])
+            ((found['source'], found['target']), row, found)
             for row in rows
             for found in row['protocols'].get(name, ())
         ]
-        shown = [key for key in PROTOCOLS[name].shown if any(key in measured for *_, measured in entries)]
+        shown = [
+            key for key in PROTOCOLS[name].shown if any(key in found['measures'] for *_, found in entries)
+        ]
         for title in ('direction', 'config'):
             table.add_column(title, no_wrap=True)
         for title in ('seeds', *(measures.measure(key).title for key in shown)):
             table.add_column(title, justify='right', no_wrap=True)
         for direction in _in_order(direction for direction, *_ in entries):
             table.add_section()
-            for there, row, measured in entries:
+            for there, row, found in entries:
                 if there == direction:
-                    seeds = ', '.join(str(run['seed']) for run in row['runs'])
-                    cells = (_cell(measured.get(key)) for key in shown)
+                    seeds = ', '.join(map(str, found['seeds']))
+                    cells = (_cell(found['measures'].get(key)) for key in shown)
                     table.add_row(' -> '.join(direction), _label(row), seeds, *cells)
         console.print(table)
     print('mean ± standard deviation over seeds; in brackets the untouched source')

@@ -66,8 +66,9 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
     for seed in range(3):
         write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1)
     write('longer', -0.02, train_images=99)
-    (tmp_path / 'waiting').mkdir()
-    (tmp_path / 'waiting' / 'config.json').write_text(json.dumps(config))
+    for name in ('waiting', 'waiting/divergence/3'):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / 'config.json').write_text(json.dumps(config))
 
     out = command.launch('--mode=compare', f'--workdir={tmp_path}').stdout
     assert out.splitlines()[-2:] == ['not evaluated: waiting', str(tmp_path / 'comparison.json')]

@@ -46,12 +46,10 @@ class InTraining:
         """Returns what is to be said where the best checkpoint was chosen by another measure than is asked for now."""
         now = list(self._evaluator.headline)
         then = about.get(MEASURE, now)
+        if then == now:
+            return None
         return (
-            None
-            if then == now
-            else (
-                f'the best checkpoint was chosen by {", ".join(then)}; the config now asks for {", ".join(now)}'
-            )
+            f'the best checkpoint was chosen by {", ".join(then)}; the config now asks for {", ".join(now)}'
         )
 
     def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:

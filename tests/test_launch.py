@@ -19,7 +19,7 @@ CYCLEGAN, STARGAN_V2 = (
         ((CYCLEGAN, '--config.batch_size=2.5'), ('batch_size=2.5', 'int')),
         (('--config=configs/cyclegan.py:siz=32',), ("'siz'", "'size'", 'tiny')),
         (('--config=configs/nothing.py',), ("'configs/nothing.py'", 'configs/cyclegan.py')),
-        ((CYCLEGAN, '--mode=tran'), ('train|evaluate|translate|prepare|import',)),
+        ((CYCLEGAN, '--mode=tran'), ('train|evaluate|compare|translate|prepare|import',)),
         ((CYCLEGAN, '--workdr=x'), ('workdr', 'workdir')),
         (('--config.batch_size=4', CYCLEGAN), ('--config.batch_size', 'before a value for --config')),
         ((CYCLEGAN,), ('--workdir',)),

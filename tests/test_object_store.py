@@ -16,8 +16,11 @@ from tests.evaluation.made_data import draw
 from tests.importers import torch_files
 from tests.object_store import BUCKET, object_store
 from tests.reference import cases
+from tests.test_import_checkpoint import imported
 
-pytestmark = pytest.mark.xdist_group('object_store')
+# Two groups, for two workers, each with a server.
+one_run = pytest.mark.xdist_group('object_store')
+others = pytest.mark.xdist_group('object_store_others')
 RUN = f'gs://{BUCKET}/runs/a'
 
 
@@ -80,6 +83,7 @@ def local(arguments, tmp_path_factory):
     return workdir
 
 
+@one_run
 def test_a_killed_run_goes_on_to_the_bit(store, run, local):
     assert 'resuming at 16 images' in run
     texts = store.read('runs/a/metrics.jsonl').decode(), (local / 'metrics.jsonl').read_text()
@@ -98,6 +102,7 @@ def images(store, data):
     return f'gs://{BUCKET}/images'
 
 
+@one_run
 def test_images_are_translated_from_and_to_the_store(store, data, images, run, tmp_path):
     wanted = ('--mode=translate', f'--workdir={RUN}', '--target_domain=night')
     store.launch(*wanted, f'--source={images}', f'--output=gs://{BUCKET}/translated')
@@ -106,6 +111,7 @@ def test_images_are_translated_from_and_to_the_store(store, data, images, run, t
     assert {name: store.read(name) for name in store.names('translated/')} == local
 
 
+@one_run
 def test_data_in_the_store_are_those_of_a_folder(store, data, arguments, local, tmp_path):
     for path in sorted(data.rglob('*.png')):
         store.write(f'data/{path.relative_to(data)}', path.read_bytes())
@@ -117,21 +123,29 @@ def test_data_in_the_store_are_those_of_a_folder(store, data, arguments, local, 
     assert len(found) == 4
 
 
-def test_two_processes_share_a_run_in_the_store(store, data, arguments, tmp_path):
-    short = (*arguments, '--config.train_images=32', '--config.mesh.fsdp=2')
-    longer = (*arguments, '--config.mesh.fsdp=2', '--allow_config_change')
-    for place, environment in ((f'gs://{BUCKET}/runs/two', store.environment), (tmp_path, {})):
-        for wanted in (short, longer):
-            processes = command.start_all((*wanted, f'--workdir={place}'), environment=environment)
-            ends = [command.end(process) for process in processes]
-            assert [status for status, _, _ in ends] == [0, 0], ends
-        assert 'resuming at 32 images' in ends[0][1]
-    found = store.read('runs/two/metrics.jsonl').decode(), (tmp_path / 'metrics.jsonl').read_text()
-    there, here = map(command.without_times, found)
+@others
+def test_two_processes_share_a_run_in_the_store(store, tmp_path):
+    """Stopped in between or not, in the store or in a folder."""
+    wanted = (*command.two_processes_training(tmp_path / 'data'), '--config.train_images=64')
+    half = (*wanted, '--config.train_images=32')
+
+    def train(place, environment, *arguments):
+        processes = command.start_all((*arguments, f'--workdir={place}'), environment=environment)
+        ends = [command.end(process) for process in processes]
+        assert [status for status, _, _ in ends] == [0, 0], ends
+        return ends[0][1]
+
+    train(f'gs://{BUCKET}/runs/two', store.environment, *half)
+    out = train(f'gs://{BUCKET}/runs/two', store.environment, *wanted, '--allow_config_change')
+    assert 'resuming at 32 images' in out
+    train(tmp_path, {}, *wanted)
+    texts = store.read('runs/two/metrics.jsonl').decode(), (tmp_path / 'metrics.jsonl').read_text()
+    there, here = map(command.without_times, texts)
     assert there == here
     assert len(there) == 8
 
 
+@others
 def test_folders_in_the_store_are_compared_as_those_on_a_disk(store, tmp_path):
     for name, first, styled in (('real', 0, True), ('generated', 50, False)):
         for i in range(12):
@@ -147,21 +161,23 @@ def test_folders_in_the_store_are_compared_as_those_on_a_disk(store, tmp_path):
     assert results[0]['images'] == {'generated': 12, 'real': 12}
 
 
-def test_a_checkpoint_in_the_store_is_imported_and_translates(store, images, tmp_path):
+@others
+def test_a_checkpoint_in_the_store_is_imported_and_translates(store, data, tmp_path):
     case = cases.load('cut_generator_resnet9')
     path = torch_files.write_zip(tmp_path / 'latest_net_G.pth', case.weights())
     store.write('published/latest_net_G.pth', path.read_bytes())
-    outputs = []
-    for name, checkpoint in (('there', f'gs://{BUCKET}/published/latest_net_G.pth'), ('here', path)):
-        workdir = f'gs://{BUCKET}/runs/imported' if name == 'there' else tmp_path / 'run'
-        wanted = ('--config=configs/cut.py:size=64', f'--workdir={workdir}')
-        store.launch('--mode=import', '--from=cut', f'--checkpoint={checkpoint}', *wanted)
-        output = tmp_path / f'{name}.png'
-        store.launch(
-            '--mode=translate', f'--workdir={workdir}', f'--source={images}/0.png', f'--output={output}'
-        )
-        outputs.append(read_image(output))
-    np.testing.assert_array_equal(*outputs)
+    source = data / 'test' / 'day' / '0.png'
+    store.write('published/0.png', source.read_bytes())
+    there = (f'--workdir=gs://{BUCKET}/runs/imported',)
+    checkpoint = f'--checkpoint=gs://{BUCKET}/published/latest_net_G.pth'
+    store.launch('--config=configs/cut.py:size=64', '--mode=import', '--from=cut', checkpoint, *there)
+    places = f'--source=gs://{BUCKET}/published/0.png', f'--output={tmp_path / "0.png"}'
+    store.launch('--mode=translate', *there, *places)
+
+    imported('cut', path, tmp_path / 'run')
+    here = (f'--workdir={tmp_path / "run"}', f'--source={source}', f'--output={tmp_path / "here.png"}')
+    command.launch('--mode=translate', *here)
+    assert (tmp_path / '0.png').read_bytes() == (tmp_path / 'here.png').read_bytes()
 
 
 @pytest.fixture
@@ -180,6 +196,7 @@ def damaged(store, run):
         store.write(name, content)
 
 
+@one_run
 def test_a_damaged_object_is_told_and_set_aside(store, arguments, damaged):
     again = (*arguments, f'--workdir={RUN}')
     assert 'the checkpoint of step 16 is damaged' in store.launch(*again, status=2).stderr
@@ -190,6 +207,7 @@ def test_a_damaged_object_is_told_and_set_aside(store, arguments, damaged):
     assert store.names('runs/a/checkpoints/16/commit_success.txt')
 
 
+@one_run
 def test_folders_in_the_store(store, data, images, monkeypatch):
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
@@ -207,6 +225,7 @@ def test_folders_in_the_store(store, data, images, monkeypatch):
     storage.move(storage.numbered(place, 2), place)  # for the tests behind this one
 
 
+@others
 @pytest.mark.parametrize(
     ('workdir', 'parts'),
     [

@@ -15,10 +15,8 @@ def saved(workdir, folder='checkpoints'):
 def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     workdir = tmp_path / 'run'
     arguments = (
-        *('--config=configs/pix2pix.py:size=32,tiny', '--config.method.generator_depth=4'),
-        *('--config.optimizer.schedule=constant', '--config.data.source=folder'),
-        *('--config.log_every_images=8', '--config.checkpoint_every_images=40', '--config.mesh.fsdp=2'),
-        f'--config.data.path={command.side_by_side_data(tmp_path / "data")}',
+        *command.two_processes_training(tmp_path / 'data'),
+        '--config.checkpoint_every_images=40',
         f'--workdir={workdir}',
     )
     first, second = command.start_all([*arguments, '--config.train_images=400000'])

@@ -114,9 +114,7 @@ def _evaluation() -> ConfigDict:
     evaluation.gallery_images = 40  # of each direction on the gallery page; 0 writes none
     evaluation.inception = ''  # path of pt_inception-2015-12-05-*.pth, FID's own network
     evaluation.torchvision_inception = ''  # path of inception_v3_google-*.pth, for StarGAN v2's protocols
-    evaluation.lpips_batch_mean = (
-        False  # also StarGAN v2's mean of the means of 32 images, however few the last are
-    )
+    evaluation.lpips_batch_mean = False  # also StarGAN v2's mean of the means of 32 images
     return evaluation
 
 

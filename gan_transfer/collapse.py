@@ -57,29 +57,26 @@ class CollapseWatch:
 
     def __init__(self) -> None:
         """Starts with nothing seen."""
-        self._right: dict[str, int] = {}
-        self._alike: dict[str, int] = {}
+        self._in_a_row: dict[str, int] = {}
         self._told: set[str] = set()
 
     def logged(self, scalars: Mapping[str, float]) -> list[str]:
         """Returns new warnings about the scalars of a log step."""
         warnings = []
         for name, accuracy in sign_accuracies(scalars).items():
-            self._right[name] = self._right.get(name, 0) + 1 if accuracy >= RIGHT else 0
             warnings += self._new(
                 name,
                 f'{name}: the discriminator has told real from generated without a mistake for {STUCK} log steps; '
                 'the generator may learn no more',
-                seen=self._right[name] >= STUCK,
+                seen=self._stuck(name, accuracy >= RIGHT),
             )
         for name, difference in scalars.items():
             if name.endswith('latent/diversity'):
-                self._alike[name] = self._alike.get(name, 0) + 1 if difference < LEVEL else 0
                 warnings += self._new(
                     name,
                     f'{name}: for {STUCK} log steps, translations by two latent codes have differed by less than one '
                     'of 255 levels; the codes have no say',
-                    seen=self._alike[name] >= STUCK,
+                    seen=self._stuck(name, difference < LEVEL),
                 )
         return warnings
 
@@ -94,6 +91,11 @@ class CollapseWatch:
                 seen=share < SAME,
             )
         return warnings
+
+    def _stuck(self, name: str, seen: bool) -> bool:  # noqa: FBT001
+        """Counts a log step; returns whether `STUCK` of them in a row have seen it."""
+        self._in_a_row[name] = self._in_a_row.get(name, 0) + 1 if seen else 0
+        return self._in_a_row[name] >= STUCK
 
     def _new(self, name: str, text: str, *, seen: bool) -> list[str]:
         if not seen:

@@ -7,7 +7,7 @@ training, chosen on the test images, is not compared.
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import rich.console
@@ -186,7 +186,7 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             table.add_column(title, no_wrap=True)
         for title in ('seeds', *(measures.measure(key).title for key in shown)):
             table.add_column(title, justify='right', no_wrap=True)
-        for direction in _in_order(direction for direction, *_ in entries):
+        for direction in dict.fromkeys(direction for direction, *_ in entries):
             table.add_section()
             for there, row, found in entries:
                 if there == direction:
@@ -195,10 +195,6 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
                     table.add_row(' -> '.join(direction), _label(row), seeds, *cells)
         console.print(table)
     print('mean ± standard deviation over seeds; in brackets the untouched source')
-
-
-def _in_order(directions: Iterable[Direction]) -> list[Direction]:
-    return list(dict.fromkeys(directions))
 
 
 def _label(row: dict[str, Any]) -> str:

@@ -71,12 +71,9 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
-    except SystemExit as leaving:
-        if leaving.code:
+    except BaseException as leaving:
+        if isinstance(leaving, SystemExit) and leaving.code:
             _leave(watch, leaving.code)
-        _end(watch)
-        raise
-    except BaseException:
         _end(watch)
         raise
     _end(watch)

@@ -146,7 +146,7 @@ class _Loop:
                 interrupted = self._interrupted(interruption, step) and step < total
                 sample = self._due(step, total, self.config.sample_every_images)
                 save = self._due(step, total, self.config.checkpoint_every_images) or interrupted
-                evaluate = self.evaluation and self._due(step, total, self.config.evaluate_every_images)
+                evaluate = bool(self.evaluation) and self._due(step, total, self.config.evaluate_every_images)
                 # It may take longer than there is time to leave: done when the run goes on.
                 self.owed, evaluate = evaluate and interrupted, evaluate and not interrupted
                 if sample or save or evaluate:
@@ -282,7 +282,7 @@ class _Loop:
             'domains': list(self.dataset.domains),
             'data': self.dataset.name,
             'rollbacks': self.rollbacks,
-            'owed_evaluation': bool(self.owed),
+            'owed_evaluation': self.owed,
             'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
         }
 

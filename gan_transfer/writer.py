@@ -1,6 +1,7 @@
 """What a run writes down: every scalar to `metrics.jsonl` and TensorBoard, pictures to PNG files and TensorBoard."""
 
 import io
+import itertools
 import json
 import math
 from typing import Any
@@ -30,7 +31,9 @@ class Writer:
         self._path = self._workdir / METRICS
         with from_user():
             kept = _lines_up_to(self._path, step)
-            self.evaluated = any(_is_evaluation(json.loads(line), step) for line in kept.splitlines())
+            lines = map(json.loads, reversed(kept.splitlines()))
+            last = itertools.takewhile(lambda line: line['step'] == step, lines)
+            self.evaluated = any(name.startswith('evaluation/') for line in last for name in line)
             self._lines = storage.GrowingFile(self._path, kept)
             self._events = EventFile(self._workdir / 'tensorboard', step)
 
@@ -93,10 +96,6 @@ def last_picture(workdir: str) -> str | None:
     with stops_run(folder), storage.reached(folder):
         paths = sorted(folder.glob('*.png'))
     return str(paths[-1]) if paths else None
-
-
-def _is_evaluation(line: dict[str, Any], step: int) -> bool:
-    return line['step'] == step and any(name.startswith('evaluation/') for name in line)
 
 
 def _lines_up_to(path: storage.Path, step: int) -> bytes:

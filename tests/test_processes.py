@@ -5,11 +5,7 @@ import time
 
 from gan_transfer.run_lock import locked
 from tests import command
-
-
-def saved(workdir, folder='checkpoints'):
-    """Returns the steps that there are checkpoints of."""
-    return sorted(int(path.name) for path in workdir.glob(f'{folder}/*') if path.name.isdecimal())
+from tests.run_folder import steps
 
 
 def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
@@ -20,7 +16,7 @@ def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
         f'--workdir={workdir}',
     )
     first, second = command.start_all([*arguments, '--config.train_images=400000'])
-    while not saved(workdir) and first.poll() is None:
+    while not steps(workdir) and first.poll() is None:
         time.sleep(0.1)
     second.kill()
     command.end(second)
@@ -32,7 +28,7 @@ def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     assert 'on 2 cpu device(s): fsdp 2' in out
     assert 'where one is lost the others end within 30 s' in out
 
-    seen = 4 * saved(workdir)[-1]
+    seen = 4 * steps(workdir)[-1]
     # A best and a newest checkpoint of one step, written side by side.
     evaluated = ('--config.evaluate_every_images=40', '--config.evaluation.protocols=paired_test')
     more = [*arguments, f'--config.train_images={seen + 40}', '--allow_config_change', *evaluated]
@@ -41,8 +37,8 @@ def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     assert int(re.search(r'resuming at (\d+) images', out)[1]) > 0
     assert out.splitlines()[-1].endswith('.png')
     assert 'paired_test, lpips_alexnet: final' in out
-    (best,) = saved(workdir, 'best')
-    assert best in saved(workdir)
+    (best,) = steps(workdir, 'best')
+    assert best in steps(workdir)
     assert not [line for line in other_out.splitlines() if 'Gloo' not in line], 'only the first process talks'
     assert not lines + other_lines
 

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from tests import command
+from tests.run_folder import metrics, steps
 
 pytestmark = pytest.mark.xdist_group('cyclegan_run')
 
@@ -31,14 +32,6 @@ def run(arguments, tmp_path_factory):
     return workdir, command.launch(*arguments, f'--workdir={workdir}').stdout
 
 
-def metrics(workdir):
-    return command.without_times((workdir / 'metrics.jsonl').read_text())
-
-
-def checkpoints(workdir):
-    return sorted(int(path.name) for path in workdir.glob('checkpoints/*') if path.name.isdecimal())
-
-
 def test_what_a_run_leaves(run):
     workdir, out = run
     assert [line['step'] for line in metrics(workdir)] == list(range(2, 17, 2))
@@ -52,7 +45,7 @@ def test_what_a_run_leaves(run):
         'discriminator/fake_sign_b',
     ):
         assert np.isfinite(last[name])
-    assert checkpoints(workdir) == [8, 12, 16]  # the newest three
+    assert steps(workdir) == [8, 12, 16]  # the newest three
     samples = sorted((workdir / 'samples').iterdir())
     assert [path.name for path in samples] == ['00000032.png', '00000064.png']
     assert out.splitlines()[-1] == str(samples[-1])
@@ -115,7 +108,7 @@ def test_resuming_gives_the_same_bits(run, arguments, tmp_path):
     assert 'resuming at 32 images' in out
     assert 'compilation cache: warm' in out
     assert metrics(workdir) == metrics(finished)
-    assert checkpoints(workdir) == [8, 12, 16]
+    assert steps(workdir) == [8, 12, 16]
     grid = '00000064.png'
     assert (workdir / 'samples' / grid).read_bytes() == (finished / 'samples' / grid).read_bytes()
 
@@ -130,16 +123,16 @@ def test_an_interrupted_run_goes_on(arguments, tmp_path):
     ]
     process = command.start(*long)
     deadline = time.monotonic() + 240
-    while not checkpoints(tmp_path) and time.monotonic() < deadline:
+    while not steps(tmp_path) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, err
-    seen = 4 * max(checkpoints(tmp_path))
+    seen = 4 * max(steps(tmp_path))
     assert f'saved at {seen} images' in out
     end = [*long, f'--config.train_images={seen + 8}', '--allow_config_change']
     out = command.launch(*end).stdout
     assert f'resuming at {seen} images' in out
     assert f'train_images: 400000 -> {seen + 8}' in out
-    assert max(checkpoints(tmp_path)) * 4 == seen + 8
+    assert max(steps(tmp_path)) * 4 == seen + 8

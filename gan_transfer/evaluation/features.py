@@ -1,6 +1,7 @@
 """The features that sets of images are compared by, as the protocols name them, with what was read for them."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,25 @@ class SetFeatures(NamedTuple):
 
     function: Callable[[np.ndarray], np.ndarray]
     about: dict[str, Any]
+
+
+class Measured(NamedTuple):
+    """Features [n, d] of images, the SHA-256 of their pixels as measured, in order, and their height and width."""
+
+    features: np.ndarray
+    sha256: str
+    size: tuple[int, int]
+
+
+def measure(
+    batches: Iterable[tuple[int, np.ndarray]], function: Callable[[np.ndarray], np.ndarray]
+) -> Measured:
+    """Returns the features of all images of some batches: how many of its rows count, and uint8 images [b, h, w, 3]."""
+    digest, found = hashlib.sha256(), []
+    for count, images in batches:
+        digest.update(images[:count].tobytes())
+        found.append(function(images)[:count])
+    return Measured(np.concatenate(found), digest.hexdigest(), images.shape[1:3])
 
 
 def make_features(settings: Any, name: str, resize: str) -> SetFeatures:

@@ -1,24 +1,16 @@
 """Two folders of images compared: other people's outputs, measured by the same code."""
 
-import hashlib
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from gan_transfer import data, storage
 from gan_transfer.evaluation import outputs, sets
-from gan_transfer.evaluation.features import make_features
+from gan_transfer.evaluation.features import make_features, measure
 from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, features_name
 
 FOR_FOLDERS = ('default', 'cut_test_test', 'clean_test_test', 'egsde')
-
-
-class Measured(NamedTuple):
-    """Features [n, d] of a folder's images, the SHA-256 of their pixels in order, and their height and width."""
-
-    features: np.ndarray
-    sha256: str
-    size: tuple[int, int]
 
 
 def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> dict[str, Any]:
@@ -49,7 +41,9 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
     for name in names:
         protocol = PROTOCOLS[name]
         features = make_features(settings, protocol.features, protocol.resize)
-        sides = {side: _measured(paths, features.function, config, size) for side, paths in files.items()}
+        sides = {
+            side: measure(_batches(paths, config, size), features.function) for side, paths in files.items()
+        }
         real, generated_ones = sides['real'].features, sides['generated'].features
         ending = features_name(protocol)
         compared = sets.compare(real, generated_ones, ending, settings.resamples)
@@ -95,10 +89,11 @@ def _check_counts(what: str, counts: Any, files: dict[str, list[storage.Path]]) 
         raise ValueError(f'{what} asks for {tuple(counts)} generated and real images; there are {there}')
 
 
-def _measured(
-    paths: list[storage.Path], function: Any, config: Any, size: tuple[int, int] | None
-) -> Measured:
-    found, expected, digest = [], None, hashlib.sha256()
+def _batches(
+    paths: list[storage.Path], config: Any, size: tuple[int, int] | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the images of files, as `measure` takes them, `config.evaluate_batch_size` at a time."""
+    expected = None
     for count, indices in outputs.in_batches(len(paths), config.evaluate_batch_size):
         images = []
         for i in indices:
@@ -111,6 +106,4 @@ def _measured(
                     f'{expected[1]}x{expected[0]}; --config=FILE resizes all to its image_size'
                 )
             images.append(image)
-        digest.update(np.stack(images[:count]).tobytes())
-        found.append(function(np.stack(images))[:count])
-    return Measured(np.concatenate(found), digest.hexdigest(), expected[:2])
+        yield count, np.stack(images)

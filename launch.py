@@ -231,7 +231,8 @@ def all_processes() -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
     from gan_transfer import processes
 
-    return processes.joined(COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value)
+    which = COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value
+    return processes.joined(*which, preemption=MODE.value == 'train')
 
 
 def quiet_libraries() -> None:

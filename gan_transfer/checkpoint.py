@@ -198,9 +198,13 @@ class Checkpoints:
         self._manager.reload()
         return moved
 
-    def preempted(self, step: int) -> bool:
-        """Returns whether all processes are to save `step` and leave (several processes only)."""
-        return self._manager.reached_preemption(step)
+    def preempted(self, count: int) -> bool:
+        """Returns whether all processes are to save and leave (several processes only).
+
+        Args:
+          count: how often this was asked, by each of them; they agree on one such number.
+        """
+        return self._manager.reached_preemption(count)
 
     def wait(self) -> None:
         """Waits until what was saved is on disk.

@@ -16,12 +16,12 @@ from jax.experimental import multihost_utils
 
 from gan_transfer import processes, run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
-from gan_transfer.errors import RunStopped, stops_run
+from gan_transfer.errors import RunStopped, from_user, stops_run
 from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
 from gan_transfer.writer import METRICS
 
-FOLDER = 'divergence'
+FOLDER, RECORD = 'divergence', 'divergence.json'
 
 
 class Diverged(Exception):
@@ -55,6 +55,7 @@ def examine(
     pipeline: Iterator[dict[str, jax.Array]],
     key: jax.Array,
     about: dict[str, Any],
+    rollbacks: int,
 ) -> str:
     """Meets a fault once more and writes `WORKDIR/divergence/STEP`.
 
@@ -70,6 +71,7 @@ def examine(
       pipeline: batches behind it.
       key: of the training.
       about: what is remembered with the state.
+      rollbacks: how many the run has made when it goes on from here, to be remembered.
 
     Returns:
       what there is to tell.
@@ -82,12 +84,20 @@ def examine(
     batch = next(pipeline)
     told = f'{diverged} ({diverged.step * config.batch_size} images): the first such term'
     try:
-        folder = _keep(workdir, config, diverged, experiment, state, batch, about)
+        folder = _keep(workdir, config, diverged, experiment, state, batch, about, rollbacks)
     except RunStopped as error:
         raise RunStopped(f'{told}; what it was met with could not be kept: {error}') from error
     state, _ = experiment.train_step(state, batch, key)
     again = '' if int(state.fault.term) >= 0 else ', where a second try did not meet it'
     return f'{told}; the state before it and its batch are in {folder}{again}'
+
+
+def rollbacks_behind(workdir: str, step: int) -> int:
+    """Returns how many rollbacks a run made for faults behind `step`, which its checkpoint does not know of."""
+    folder = storage.place(workdir, FOLDER)
+    with from_user(), storage.reached(folder):
+        records = [json.loads(storage.read(path)) for path in folder.glob(f'*/{RECORD}')]
+    return max((told.get('rollbacks', 0) for told in records if told['step'] > step), default=0)
 
 
 def _keep(
@@ -98,6 +108,7 @@ def _keep(
     state: GanState,
     batch: dict[str, jax.Array],
     about: dict[str, Any],
+    rollbacks: int,
 ) -> storage.Path:
     """Writes the folder and returns it."""
     with stops_run(workdir):
@@ -114,8 +125,8 @@ def _keep(
             file = io.BytesIO()
             np.savez(file, **arrays)
             storage.write(folder / 'batch.npz', file.getvalue())
-            text = json.dumps({'step': diverged.step, 'term': diverged.term}, indent=2)
-            storage.write(folder / f'{FOLDER}.json', text.encode() + b'\n')
+            told = {'step': diverged.step, 'term': diverged.term, 'rollbacks': rollbacks}
+            storage.write(folder / RECORD, json.dumps(told, indent=2).encode() + b'\n')
             metrics = storage.place(workdir, METRICS)
             if storage.exists(metrics):
                 storage.write(folder / METRICS, storage.read(metrics))

@@ -1,12 +1,16 @@
 """Leaving a training in good order when it is asked to: Ctrl-C, or a scheduler's SIGTERM."""
 
+import ctypes
 import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
@@ -15,22 +19,24 @@ class Interruption:
     At once: also in the middle of a compilation or of a save, where a Python handler would wait for its turn, so that a
     thread listens. The exit status is 128 + the signal's number. A checkpoint is whole or not there.
 
-    With several processes SIGTERM is left to JAX, which agrees with the others on a step to stop at
-    (`Checkpoints.preempted`), and the first SIGINT is passed on as one.
+    With several processes the first one is passed on to JAX, which agrees with the others on where to stop
+    (`Checkpoints.preempted`).
     """
 
     def __init__(self) -> None:
         """Starts with no signal noted."""
         self.signal: int | None = None
-        self._signals = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGINT, signal.SIGTERM)
+        self._pass_on: Callable[[int], None] | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> 'Interruption':
+        if jax.process_count() > 1:
+            self._pass_on = _take_handler_of_jax()
         self._receiving, self._sending = socket.socketpair()
         self._sending.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._sending.fileno(), warn_on_full_buffer=False)
         # Without a handler of Python's nothing would be sent.
-        self._before = {number: signal.signal(number, lambda *_: None) for number in self._signals}
+        self._before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         return self
@@ -46,9 +52,18 @@ class Interruption:
     def _listen(self) -> None:
         while received := self._receiving.recv(1):
             number = received[0]
-            if number in self._signals:
+            if number in SIGNALS:
                 if self.signal is not None:
                     os._exit(128 + number)
                 self.signal = number
-                if signal.SIGTERM not in self._signals:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                if self._pass_on:
+                    self._pass_on(signal.SIGTERM)
+
+
+def _take_handler_of_jax() -> Callable[[int], None] | None:
+    """Returns the handler of SIGTERM that `jax.distributed` has set in C, where Python does not see it; removes it."""
+    exchange = ctypes.CDLL(None).signal
+    exchange.argtypes, exchange.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    default, ignored = None, 1  # SIG_DFL and SIG_IGN: what there is where JAX's preemption service is off
+    handler = exchange(signal.SIGTERM, default)
+    return None if handler in (default, ignored) else ctypes.CFUNCTYPE(None, ctypes.c_int)(handler)

@@ -29,7 +29,9 @@ T = TypeVar('T')
 
 
 @contextlib.contextmanager
-def joined(coordinator: str | None, count: int | None, index: int | None) -> Iterator[None]:
+def joined(
+    coordinator: str | None, count: int | None, index: int | None, *, preemption: bool = True
+) -> Iterator[None]:
     """While it lasts, this process is one of a run's; to be entered before JAX's first use of a device.
 
     What is not given is taken from TPU, SLURM, Kubernetes and Open MPI environments, as `jax.distributed.initialize`
@@ -42,10 +44,12 @@ def joined(coordinator: str | None, count: int | None, index: int | None) -> Ite
       coordinator: address and port of the first process, the same for all.
       count: how many processes there are.
       index: which of them this is, from 0 on.
+      preemption: whether SIGTERM is noted, for `Interruption`, where it otherwise ends the process.
 
     Raises:
       UserError: where some are given and others not, or the index is not below the count.
     """
+    jax.config.update('jax_enable_preemption_service', preemption)
     if not _start(coordinator, count, index):
         yield
         return

@@ -15,7 +15,7 @@ from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.collapse import CollapseWatch
 from gan_transfer.divergence import Diverged
 from gan_transfer.errors import RunStopped, from_user
-from gan_transfer.evaluation.in_training import InTraining
+from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.interruption import Interruption
 from gan_transfer.report import Report, describe
@@ -23,7 +23,7 @@ from gan_transfer.resume import Start, find_start
 from gan_transfer.run_lock import locked
 from gan_transfer.sampler import Sampler
 from gan_transfer.state import GanState
-from gan_transfer.writer import NoWriter, Writer, last_picture
+from gan_transfer.writer import NoWriter, Writer, evaluated, last_picture
 
 SHOWN_TERMS = 4  # scalars in a line of progress
 
@@ -56,13 +56,15 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
         report = Report(total=total * config.batch_size, done=start.step * config.batch_size)
         for line in (*(f'config changed: {change}' for change in changes), *start.notes):
             report.say(line)
-        if start.state is not None and start.step >= total:
+        owed = _owes_evaluation(config, workdir, start)
+        if start.state is not None and start.step >= total and not owed:
             report.say(f'finished: {start.step * config.batch_size} images are seen; nothing left to do')
             return _finish(report, workdir)
         if processes.is_first():
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
-        status = _Loop(config, workdir, dataset, experiment, checkpoints, report, started).run(start, total)
+        loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
+        status = loop.run(start, total, owed=owed)
         return _finish(report, workdir) if status == 0 else status
 
 
@@ -91,12 +93,14 @@ class _Loop:
         self.seconds_before = 0.0  # of earlier starts of this run
         self.rollbacks = 0  # in this and earlier starts; each has a data order of its own
         self.owed = False  # the evaluation of the step that the run was left at
+        self.asked = 0  # how often whether to leave
 
-    def run(self, start: Start, total: int) -> int:
-        """Takes the steps after `start` up to `total`; returns the exit status."""
+    def run(self, start: Start, total: int, *, owed: bool) -> int:
+        """Takes the steps after `start`, which may owe its evaluation, up to `total`; returns the exit status."""
         self.seconds_before = start.about.get('seconds', 0.0)
-        self.rollbacks = start.about.get('rollbacks', 0)
-        self.owed = start.about.get('owed_evaluation', False)
+        made = divergence.rollbacks_behind(self.workdir, start.step)
+        self.rollbacks = max(start.about.get('rollbacks', 0), int(processes.of_the_first(made)))
+        self.owed = owed
         first, state = start.step, start.state or self.experiment.init(self.config.seed)
         with self.report, Interruption() as interruption:
             while True:
@@ -110,7 +114,7 @@ class _Loop:
             self.checkpoints.close()
             if self.evaluation:
                 self.evaluation.close()
-        if step < total:
+        if step < total or self.owed:
             number = interruption.signal or signal.SIGTERM
             images = step * self.config.batch_size
             self.report.say(
@@ -124,16 +128,19 @@ class _Loop:
     def _steps(self, first: int, state: GanState, total: int, interruption: Interruption) -> int:
         """Takes the steps after `first`, which `state` is of; returns the last one: `total` unless interrupted.
 
+        Interrupted in the last evaluation, it is `total` with this `owed`.
+
         Raises:
           Diverged: where a term was not finite.
         """
         batch_size, cached = self.config.batch_size, _cached_programs()
         writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
         with contextlib.closing(self._pipeline(first)) as pipeline, contextlib.closing(writer):
-            owed, self.owed = self.owed and self.evaluation, False
-            if owed and not processes.of_the_first(writer.evaluated):
-                self._evaluate(writer, first, state)
-            mark, mark_step = time.monotonic(), first
+            if self.owed:
+                self.owed = not self._evaluated(writer, first, state, interruption)
+                if self.owed:
+                    return first
+            step, mark, mark_step = first, time.monotonic(), first
             for step, batch in zip(range(first + 1, total + 1), pipeline, strict=False):
                 state, scalars = self.experiment.train_step(state, batch, self.key)
                 self.report.advance(step * batch_size)
@@ -143,7 +150,7 @@ class _Loop:
                 if self._due(step, total, self.config.log_every_images):
                     self._log(writer, state, scalars, step, mark, mark_step)
                     mark, mark_step = time.monotonic(), step
-                interrupted = self._interrupted(interruption, step) and step < total
+                interrupted = self._interrupted(interruption)
                 sample = self._due(step, total, self.config.sample_every_images)
                 save = self._due(step, total, self.config.checkpoint_every_images) or interrupted
                 evaluate = bool(self.evaluation) and self._due(step, total, self.config.evaluate_every_images)
@@ -155,8 +162,8 @@ class _Loop:
                     if sample:
                         self._sample(writer, step, state)
                     if evaluate:
-                        self._evaluate(writer, step, state)
-                    if save:
+                        self.owed = interrupted = not self._evaluated(writer, step, state, interruption)
+                    if save or interrupted:
                         if self.evaluation:
                             self.evaluation.wait()  # or a kill could leave this one without the best before it
                         writer.flush()
@@ -196,10 +203,12 @@ class _Loop:
         """
         config, (first, state) = self.config, self._last_good()
         about = self._about(diverged.step - 1)
+        back = config.on_divergence == 'rollback' and self.rollbacks < config.max_rollbacks
         with contextlib.closing(self._pipeline(first)) as pipeline:
             given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key, 'about': about}
+            given['rollbacks'] = self.rollbacks + back
             told = divergence.examine(self.workdir, config, diverged, self.experiment, **given)
-        if config.on_divergence == 'stop' or self.rollbacks >= config.max_rollbacks:
+        if not back:
             tried = f'{self.rollbacks} rollbacks did not help; ' if self.rollbacks else ''
             saved = self.checkpoints.latest()
             left = 'no checkpoint was' if saved is None else f'the newest checkpoint, of step {saved}, was'
@@ -263,16 +272,24 @@ class _Loop:
         for warning in self.collapse.sampled(self.sampler.samples, translated):
             self.report.say(f'warning: {warning}')
 
-    def _interrupted(self, interruption: Interruption, step: int) -> bool:
+    def _interrupted(self, interruption: Interruption) -> bool:
         if jax.process_count() > 1:
-            return self.checkpoints.preempted(step)
+            self.asked += 1
+            return self.checkpoints.preempted(self.asked)
         return interruption.signal is not None
 
-    def _evaluate(self, writer: Writer | NoWriter, step: int, state: GanState) -> None:
+    def _evaluated(
+        self, writer: Writer | NoWriter, step: int, state: GanState, interruption: Interruption
+    ) -> bool:
+        """Evaluates; returns whether that came to its end before the run was interrupted."""
         images = step * self.config.batch_size
-        values = self.evaluation(step, state, self._about(step))
+        try:
+            values = self.evaluation(step, state, self._about(step), lambda: self._interrupted(interruption))
+        except EvaluationLeft:
+            return False
         writer.scalars(step, {'images': images, 'seconds': round(self._seconds(), 3), **values})
         self.report.say(f'{images} images: {self.evaluation.summary()}')
+        return True
 
     def _about(self, step: int) -> dict[str, Any]:
         """Returns what is remembered with a checkpoint."""
@@ -291,6 +308,13 @@ def _cached_programs() -> int:
     """How many compiled training steps the compilation cache holds."""
     folder = jax.config.jax_compilation_cache_dir
     return len(list(pathlib.Path(folder).glob('jit_train_step-*'))) if folder else 0
+
+
+def _owes_evaluation(config: Any, workdir: str, start: Start) -> bool:
+    """Whether the run was left when an evaluation was due, and has not made it since."""
+    if not config.evaluate_every_images or not start.about.get('owed_evaluation', False):
+        return False
+    return not processes.of_the_first(evaluated(workdir, start.step))
 
 
 def _finish(report: Report, workdir: str) -> int:

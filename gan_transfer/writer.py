@@ -1,7 +1,6 @@
 """What a run writes down: every scalar to `metrics.jsonl` and TensorBoard, pictures to PNG files and TensorBoard."""
 
 import io
-import itertools
 import json
 import math
 from typing import Any
@@ -19,8 +18,6 @@ METRICS = 'metrics.jsonl'
 class Writer:
     """Writes a run's numbers and pictures; a resumed run leaves no step twice.
 
-    `evaluated` is whether the step that it goes on behind has been evaluated.
-
     One line of `metrics.jsonl` is `{"step": 20, "images": 160, "seconds": ..., NAME: value, ...}`; a value that is
     not finite is written as null.
     """
@@ -30,10 +27,7 @@ class Writer:
         self._workdir = storage.place(workdir)
         self._path = self._workdir / METRICS
         with from_user():
-            kept = _lines_up_to(self._path, step)
-            lines = map(json.loads, reversed(kept.splitlines()))
-            last = itertools.takewhile(lambda line: line['step'] == step, lines)
-            self.evaluated = any(name.startswith('evaluation/') for line in last for name in line)
+            kept = b''.join(text for _, text in _lines_up_to(self._path, step))
             self._lines = storage.GrowingFile(self._path, kept)
             self._events = EventFile(self._workdir / 'tensorboard', step)
 
@@ -74,8 +68,6 @@ class Writer:
 class NoWriter:
     """In place of `Writer` on every process but the first."""
 
-    evaluated = False
-
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """Writes nothing."""
 
@@ -98,15 +90,25 @@ def last_picture(workdir: str) -> str | None:
     return str(paths[-1]) if paths else None
 
 
-def _lines_up_to(path: storage.Path, step: int) -> bytes:
-    """Returns the lines of a file, if it is there, up to `step`; without a line cut short by a kill."""
+def evaluated(workdir: str, step: int) -> bool:
+    """Whether a run has written an evaluation of `step`."""
+    with from_user():
+        lines = _lines_up_to(storage.place(workdir, METRICS), step)
+    return any(
+        name.startswith('evaluation/') for values, _ in lines if values['step'] == step for name in values
+    )
+
+
+def _lines_up_to(path: storage.Path, step: int) -> list[tuple[dict[str, Any], bytes]]:
+    """Returns the lines of a file, if it is there, up to `step`, read and as they are; none cut short by a kill."""
     text = storage.read(path).decode() if storage.exists(path) else ''
     kept = []
     for line in text.splitlines():
         try:
-            known = json.loads(line)['step'] <= step
+            values = json.loads(line)
+            known = values['step'] <= step
         except ValueError:
             known = False
         if known:
-            kept.append(line + '\n')
-    return ''.join(kept).encode()
+            kept.append((values, line.encode() + b'\n'))
+    return kept

@@ -39,9 +39,9 @@ class ForkedRuns:
         self._parent.kill()
         self._parent.communicate()
 
-    def start(self, data, workdir, **changes):
-        """Starts a training."""
-        output = pathlib.Path(f'{workdir}.out')
+    def start(self, data, workdir, output=None, **changes):
+        """Starts a training; what it prints is beside its folder, or in `output`."""
+        output = pathlib.Path(output or f'{workdir}.out')
         output.write_text('')
         request = {'data': str(data), 'workdir': str(workdir), 'changes': changes}
         print(json.dumps({**request, 'output': str(output)}), file=self._parent.stdin, flush=True)

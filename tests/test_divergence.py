@@ -67,7 +67,8 @@ def test_a_divergence_keeps_the_state_before_it_and_its_batch(runs, pairs, limit
     assert found[FINGERPRINTS] == expected[FINGERPRINTS]
     with np.load(kept / 'batch.npz') as batch:
         assert batch['source'].mean() / 127.5 - 1 == pytest.approx(source_means(pairs, 0, step - 1)[0])
-    assert json.loads((kept / 'divergence.json').read_text()) == {'step': step, 'term': 'generator/l1'}
+    told = json.loads((kept / 'divergence.json').read_text())
+    assert told == {'step': step, 'term': 'generator/l1', 'rollbacks': 0}
     assert (kept / 'config.json').exists()
     assert metrics(kept) == metrics(tmp_path / 'stopped')
 
@@ -101,3 +102,10 @@ def test_rollbacks_are_bounded(runs, pairs, tmp_path):
     assert '2 rollbacks did not help; no checkpoint was saved before' in line
     assert not steps(tmp_path)
     assert len(list((tmp_path / 'divergence').iterdir())) == 3
+
+    status, output = runs.finish(pairs, tmp_path, **options)
+    assert status == 1
+    assert '2 rollbacks did not help' in error_line(output), (
+        'counted over restarts, with no checkpoint either'
+    )
+    assert len(list((tmp_path / 'divergence').iterdir())) == 4

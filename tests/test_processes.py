@@ -1,11 +1,20 @@
 """Several processes as one run, through the command line."""
 
+import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import time
+
+import numpy as np
+import PIL.Image
+import pytest
 
 from gan_transfer.run_lock import locked
 from tests import command
-from tests.run_folder import steps
+from tests.run_folder import about, metrics, steps
 
 
 def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
@@ -66,3 +75,129 @@ def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
     assert not [line for line in lines if 'killed' in line]
     assert other_status != 0
     assert 'process 1 of 2 cannot go on' in other_lines[-1]
+
+
+BUSY = """
+import hashlib, sys
+from gan_transfer import processes
+from gan_transfer.interruption import Interruption
+with processes.joined(sys.argv[1], 2, int(sys.argv[2])), Interruption():
+    print('started', flush=True)
+    hashlib.pbkdf2_hmac('sha256', b'', b'', 100_000_000)
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_ends_a_process_at_once(number):
+    """Also where no Python runs: in a hash that takes a minute, as in a compilation."""
+    address = f'127.0.0.1:{command.free_port()}'
+    both = [
+        subprocess.Popen(
+            [sys.executable, '-c', BUSY, address, str(index)],
+            cwd=command.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        for process in both:
+            process.stdout.readline()
+        time.sleep(0.1)
+        both[1].send_signal(number)
+        time.sleep(1.5)
+        assert both[1].poll() is None, 'the first one is noted'
+        both[1].send_signal(signal.SIGTERM)
+        assert both[1].wait(timeout=10) == 128 + signal.SIGTERM
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
+    """Between steps, or in the middle of an evaluation, which is made when the run goes on."""
+    workdir = tmp_path / 'run'
+    arguments = (
+        *command.two_processes_training(tmp_path / 'data'),
+        *('--config.train_images=400000', '--config.evaluate_every_images=4', f'--workdir={workdir}'),
+        '--config.evaluation.protocols=paired_test',
+    )
+    first, second = command.start_all(arguments)
+    while not steps(workdir, 'best') and first.poll() is None:
+        time.sleep(0.1)
+    second.send_signal(signal.SIGTERM)
+    (status, out, lines), (other_status, _, other_lines) = map(command.end, (first, second))
+    assert (status, other_status) == (128 + signal.SIGTERM,) * 2, lines + other_lines
+    (left,) = steps(workdir)
+    assert f'saved at {4 * left} images' in out
+    assert about(workdir, left)['owed_evaluation']
+
+    end = (f'--config.train_images={4 * left + 4}', '--allow_config_change')
+    (status, out, lines), (other_status, _, other_lines) = map(
+        command.end, command.start_all((*arguments, *end))
+    )
+    assert (status, other_status) == (0, 0), lines + other_lines
+    assert [line['step'] for line in metrics(workdir) if 'evaluation/paired_test/psnr' in line][-2:] == [
+        left,
+        left + 1,
+    ]
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run of two processes with two checkpoints, each of whose arrays both have written."""
+    place = tmp_path_factory.mktemp('two')
+    arguments = (*command.two_processes_training(place / 'data'), f'--workdir={place / "run"}')
+    end_well(
+        command.start_all((*arguments, '--config.train_images=16', '--config.checkpoint_every_images=8'))
+    )
+    return place / 'run'
+
+
+def end_well(started):
+    """Waits for all processes, which must succeed; returns what the first one printed."""
+    ended = [command.end(process) for process in started]
+    assert [status for status, _, _ in ended] == [0, 0], ended
+    return ended[0][1]
+
+
+def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, tmp_path):
+    evaluate = ('--mode=evaluate', f'--workdir={trained}')
+    end_well(command.start_all(evaluate))
+    path = trained / 'evaluation.json'
+    found = json.loads(path.read_text())['protocols']
+    command.launch(*evaluate)
+    expected = json.loads(path.read_text())['protocols']
+    for name, value in expected['paired_test']['mean'].items():
+        assert found['paired_test']['mean'][name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+
+    source = command.write(tmp_path / 'source.png', command.picture(0, 32, 32))
+    translate = ('--mode=translate', f'--workdir={trained}', f'--source={source}')
+    end_well(command.start_all((*translate, f'--output={tmp_path / "two.png"}')))
+    command.launch(*translate, f'--output={tmp_path / "one.png"}')
+    two, one = (np.asarray(PIL.Image.open(tmp_path / name), np.int32) for name in ('two.png', 'one.png'))
+    assert abs(two - one).max() <= 1
+
+
+def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_before(trained, tmp_path):
+    workdir = shutil.copytree(trained, tmp_path / 'run')
+    place = max((workdir / 'checkpoints' / '4' / 'state').rglob('*'), key=lambda path: path.stat().st_size)
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content)
+    ended = [command.end(process) for process in command.start_all((f'--workdir={workdir}',))]
+    assert 2 in [status for status, _, _ in ended]
+    assert all(status for status, _, _ in ended)
+    told = [line for _, _, lines in ended for line in lines if 'the checkpoint of step 4 is damaged' in line]
+    assert told
+    assert all('--config.checkpoint.on_damage=fallback' in line for line in told)
+
+    # An array that one process alone cannot read ends both of them; then one process can go on.
+    fallback = (*command.two_processes_training(tmp_path / 'data'), '--config.checkpoint.on_damage=fallback')
+    options = ('--config.train_images=16', '--config.checkpoint_every_images=8', '--allow_config_change')
+    out = command.launch(*fallback, *options, f'--workdir={workdir}', '--process_count=1').stdout
+    assert 'resuming at 8 images' in out
+    assert steps(workdir)[-1] == 4
+    assert (workdir / 'aside' / 'checkpoints_4').is_dir()

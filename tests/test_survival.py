@@ -1,7 +1,9 @@
 """Trainings that are killed, damaged or out of disk: what they come to, and what they leave."""
 
+import contextlib
 import errno
 import fcntl
+import functools
 import json
 import os
 import random
@@ -52,24 +54,29 @@ def evaluating(workdir):
     return 'generator/l1' in line and line['images'] % LONG['evaluate_every_images'] == 0
 
 
+def stop_when(run, reached):
+    """Stops a run to see whether it has reached a moment, so that even a slow machine misses none."""
+    while not run.ended():
+        if reached():
+            run.send(signal.SIGSTOP)
+            if reached():
+                break
+            run.send(signal.SIGCONT)
+        time.sleep(0.0005)
+
+
 def kill(run, workdir, moment, generator):
     """Kills a run at a random point: as it starts, or, after some steps, while it saves, evaluates, or anywhere.
 
-    Progress is counted in steps, so that a fast machine comes no nearer to the end than a slow one; and a run is
-    stopped to see what it does, so that a slow one misses no moment.
+    Progress is counted in steps, so that a fast machine comes no nearer to the end than a slow one.
 
     Returns:
       what it was doing, by what it left; None where it had ended before.
     """
     doing = {'saving': saving, 'evaluating': evaluating}.get(moment, lambda _: True)
     goal = newest_line(workdir)['step'] + generator.choice((1, 2, 5, 10, 15))
-    while moment != 'starting' and not run.ended():
-        if newest_line(workdir)['step'] >= goal and doing(workdir):
-            run.send(signal.SIGSTOP)
-            if doing(workdir):
-                break
-            run.send(signal.SIGCONT)
-        time.sleep(0.0005)
+    if moment != 'starting':
+        stop_when(run, lambda: newest_line(workdir)['step'] >= goal and doing(workdir))
     if moment in ('starting', 'anywhere'):
         run.send(signal.SIGCONT)
         time.sleep(generator.uniform(0, 0.6 if moment == 'starting' else 0.02))
@@ -150,6 +157,48 @@ def test_a_full_disk_ends_the_run_and_the_same_command_goes_on(runs, pairs, tmp_
     assert left_by(tmp_path / 'full') == left_by(tmp_path / 'whole')
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, of 4 MiB."""
+    place = tmp_path / 'disk'
+    place.mkdir()
+    mount = ('mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', str(place))
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip('a file system can be mounted by the superuser only')
+    yield place
+    subprocess.run(('umount', '--lazy', str(place)), check=True)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='tmpfs is of Linux')
+def test_a_file_system_that_is_full_ends_the_run_too(runs, pairs, small_disk, tmp_path):
+    """Other files take all of it once there is a checkpoint; a save under way is lost, never what was saved."""
+    options = {
+        'train_images': 480,
+        'sample_every_images': 480,
+        'log_every_images': 480,
+        'keep_checkpoints': 2,
+    }
+    status, output = runs.finish(pairs, tmp_path / 'whole', **options)
+    assert status == 0, output
+
+    workdir, ballast = small_disk / 'run', small_disk / 'ballast'
+    run = runs.start(pairs, workdir, output=tmp_path / 'full.out', **options)
+    stop_when(run, lambda: steps(workdir))
+    with contextlib.suppress(OSError), ballast.open('wb', buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    run.send(signal.SIGCONT)
+    assert run.wait() == 1, run.output()
+    assert 'No space left on device' in error_line(run.output())
+    good = steps(workdir)[-1]
+    assert about(workdir, good)['images'] == 4 * good
+    ballast.unlink()
+    status, output = runs.finish(pairs, workdir, output=tmp_path / 'full.out', **options)
+    assert status == 0, output
+    assert f'resuming at {4 * good} images' in output
+    assert left_by(workdir) == left_by(tmp_path / 'whole')
+
+
 def test_a_damaged_checkpoint_is_an_error_or_passed_over(runs, pairs, tmp_path, capsys):
     options = {'train_images': 48, 'keep_checkpoints': 3, 'sample_every_images': 48}
     assert runs.finish(pairs, tmp_path, **options)[0] == 0
@@ -193,6 +242,39 @@ def test_an_evaluation_that_is_due_when_a_signal_comes_is_made_when_the_run_goes
     assert metrics(workdir)[-1]['step'] == left
     assert runs.finish(pairs, workdir, **often)[0] == 0
     assert left_by(workdir) == left_by(tmp_path / 'whole')
+
+
+def test_a_signal_in_the_last_evaluation_ends_the_run_which_then_makes_it(runs, pairs, tmp_path):
+    once = {
+        'train_images': 80,
+        'evaluate_every_images': 80,
+        'sample_every_images': 80,
+        'evaluate_batch_size': 1,
+    }
+    assert runs.finish(pairs, tmp_path / 'whole', **once)[0] == 0
+    status, tries = 0, 0
+    while status == 0 and tries < 5:  # it may be past its last batch when it is stopped
+        tries += 1
+        workdir = tmp_path / f'interrupted_{tries}'
+        run = runs.start(pairs, workdir, **once)
+        stop_when(run, functools.partial(evaluating, workdir))
+        run.send(signal.SIGTERM)
+        run.send(signal.SIGCONT)
+        status = run.wait()
+    assert status == 128 + signal.SIGTERM, run.output()
+    assert 'saved at 80 images' in run.output()
+    assert steps(workdir)[-1] == 20
+    assert about(workdir, 20)['owed_evaluation']
+    assert not steps(workdir, 'best')
+    status, output = runs.finish(pairs, workdir, **once)
+    assert status == 0, output
+    assert 'final' in output
+    assert 'nothing left to do' in runs.finish(pairs, workdir, **once)[1]
+    found, expected = left_by(workdir), left_by(tmp_path / 'whole')
+    for left in (found, expected):
+        for kept in left['checkpoints'].values():
+            del kept['owed_evaluation']
+    assert found == expected
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):

@@ -17,7 +17,8 @@ from gan_transfer import sharding
 from gan_transfer.data.dataset import Dataset
 from gan_transfer.data.transforms import Augmentation, make_augmentation, resize
 
-TWO_DOMAINS, CLASS_BALANCED, PAIRED = SAMPLINGS = ('two_domains', 'class_balanced', 'paired')
+SAMPLINGS = ('two_domains', 'class_balanced', 'other_domain', 'paired')
+TWO_DOMAINS, CLASS_BALANCED, OTHER_DOMAIN, PAIRED = SAMPLINGS
 # Every random part of a sample has its own stream of numbers, named by its place here: a method that asks for fewer
 # fields sees the same images as one that asks for more.
 FIELDS = ('source', 'target', 'target_2', 'source_domain', 'target_domain', 'latent', 'latent_2', 'paired')
@@ -45,6 +46,7 @@ def make_pipeline(
       in each of its epochs, and repeated for ever; 'target_2' is the second domain in a third order.
     - 'class_balanced' (StarGAN v2): source and target domain are uniform and independent, images uniform in their
       domain with replacement; target and target_2 are different images of one domain.
+    - 'other_domain': the same, but the target domain is one of the others.
     - 'paired' (pix2pix): sources are the first domain, shuffled as for 'two_domains'; 'paired' is the source's
       counterpart in the second domain, with the very same crop and mirroring.
 
@@ -125,7 +127,7 @@ def _check(dataset: Dataset, fields: Sequence[str], sampling: str, latent_size: 
             raise ValueError(f"batch field 'paired' needs the sampling 'paired', not {sampling!r}")
     if sampling not in SAMPLINGS:
         raise ValueError(f'unknown sampling {sampling!r}; there are {", ".join(SAMPLINGS)}')
-    if sampling in (TWO_DOMAINS, PAIRED) and len(dataset.domains) < 2:
+    if sampling in (TWO_DOMAINS, OTHER_DOMAIN, PAIRED) and len(dataset.domains) < 2:
         raise ValueError(
             f'two domains are needed, {dataset.name} has {len(dataset.domains)}: {dataset.domains}'
         )
@@ -183,11 +185,13 @@ def _paired(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
     return grain.MapDataset.range(STREAM).map(choose)
 
 
-def _class_balanced(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
+def _class_balanced(dataset: Dataset, seeds: Sequence[int], *, own: bool = True) -> grain.MapDataset:
     sizes = [len(dataset.train[domain]) for domain in dataset.domains]
 
     def choose(_: int, rng: np.random.Generator) -> Choice:
         source, target = (int(label) for label in rng.integers(len(sizes), size=2))
+        if not own:
+            target = (source + 1 + int(rng.integers(len(sizes) - 1))) % len(sizes)
         first = int(rng.integers(sizes[target]))
         # Any other image of the domain, if there is one.
         second = (first + 1 + int(rng.integers(max(sizes[target] - 1, 1)))) % sizes[target]
@@ -200,7 +204,12 @@ def _class_balanced(dataset: Dataset, seeds: Sequence[int]) -> grain.MapDataset:
     return grain.MapDataset.range(STREAM).random_map(choose, seed=seeds[0])
 
 
-_CHOICES = {TWO_DOMAINS: _two_domains, CLASS_BALANCED: _class_balanced, PAIRED: _paired}
+_CHOICES = {
+    TWO_DOMAINS: _two_domains,
+    CLASS_BALANCED: _class_balanced,
+    OTHER_DOMAIN: functools.partial(_class_balanced, own=False),
+    PAIRED: _paired,
+}
 
 
 def _fill(

@@ -2,7 +2,10 @@
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from gan_transfer import processes
 from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
@@ -11,6 +14,10 @@ from gan_transfer.inference import Translator
 from gan_transfer.state import GanState
 
 VALUE, MEASURE = 'evaluation', 'evaluation_measure'  # in what is remembered with the best checkpoint
+
+
+class EvaluationLeft(Exception):
+    """The run was asked to end before the evaluation was done."""
 
 
 class InTraining:
@@ -52,9 +59,27 @@ class InTraining:
             f'the best checkpoint was chosen by {", ".join(then)}; the config now asks for {", ".join(now)}'
         )
 
-    def __call__(self, step: int, state: GanState, about: dict[str, Any]) -> dict[str, float]:
-        """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet."""
-        results = self._evaluator(lambda batch: self._translator(state.translate_params, batch))
+    def __call__(
+        self, step: int, state: GanState, about: dict[str, Any], interrupted: Callable[[], bool]
+    ) -> dict[str, float]:
+        """Returns means over the directions, `evaluation/PROTOCOL/MEASURE`; saves the state if it is the best yet.
+
+        Args:
+          step: the state's.
+          state: to be judged.
+          about: what is remembered with the state.
+          interrupted: asked before each batch, on all processes alike.
+
+        Raises:
+          EvaluationLeft: when `interrupted` says so.
+        """
+
+        def translate(batch: dict[str, np.ndarray]) -> np.ndarray:
+            if interrupted():
+                raise EvaluationLeft
+            return self._translator(state.translate_params, batch)
+
+        results = self._evaluator(translate)
         protocol, measure = self._evaluator.headline
         # All processes save together, or none does.
         self._last = processes.of_the_first(results[protocol]['mean'][measure])

@@ -54,6 +54,8 @@ class StarGanV2(Method):
       passes: where styles come from in training; ('reference',) alone leaves the mapping network out.
       reference_trains: what the reference pass updates: the generator alone in the original, where the latent
         pass trains the other networks; 'generator' or 'all'.
+      own_domain: whether the target domain may be the source's own, as in the original. The generator that changes
+        nothing is right there, which keeps short runs near it, and from its images the discriminator learns no domain.
       latent_length, style_size: lengths of the codes.
       mapping_width: channels of the mapping network.
       width: channels at full size; 0 takes the original's 2^14 / image size.
@@ -81,6 +83,7 @@ class StarGanV2(Method):
     matching_weight: float = 0.0
     passes: tuple[str, ...] = PASSES
     reference_trains: str = 'generator'
+    own_domain: bool = True
     latent_length: int = 16
     style_size: int = 64
     mapping_width: int = 512
@@ -103,7 +106,6 @@ class StarGanV2(Method):
         'mapping_width',
         'max_width',
     )
-    sampling: ClassVar[str] = 'class_balanced'
     fully_convolutional: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
 
@@ -118,6 +120,10 @@ class StarGanV2(Method):
             raise ValueError(
                 "without the latent pass nothing trains the style encoder: set reference_trains to 'all'"
             )
+
+    @property
+    def sampling(self) -> str:
+        return 'class_balanced' if self.own_domain else 'other_domain'
 
     @property
     def latent_size(self) -> int:

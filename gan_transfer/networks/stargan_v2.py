@@ -140,7 +140,9 @@ class Generator(nn.Module):
                 x += layers.high_pass(kept[x.shape[1]]) / self.high_pass_weight
             features[f'decode_{i}'] = x
         x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
-        initializer = nn.initializers.zeros_init() if self.residual else layers.he_normal
+        initializer = (
+            nn.initializers.variance_scaling(0.02, 'fan_in', 'normal') if self.residual else layers.he_normal
+        )
         x = Convolution(3, 1, initializer=initializer, dtype=self.dtype, name='to_rgb')(x).astype(jnp.float32)
         return images + x if self.residual else x, features
 

@@ -154,6 +154,17 @@ def test_classes_are_balanced_whatever_their_size(config):
     assert abs(pairs - 1 / 9).max() < 0.03
 
 
+def test_other_domains_are_balanced_and_never_the_own(config):
+    found = batches(made_dataset(3, 200, 30), config, 250, sampling='other_domain')
+    source, target = (
+        np.concatenate([batch[f'{name}_domain'] for batch in found]) for name in ('source', 'target')
+    )
+    np.testing.assert_array_equal(shown(found, 'target')[:, 0], target)
+    pairs = np.bincount(source * 3 + target, minlength=9).reshape(3, 3) / len(source)
+    assert not pairs.diagonal().any()
+    assert abs(pairs[~np.eye(3, dtype=bool)] - 1 / 6).max() < 0.04  # 3.4 standard deviations
+
+
 def test_class_balanced_reaches_every_image(config):
     images = shown(batches(made_dataset(3, 40), config, 100, sampling='class_balanced'), 'source')
     assert {(int(label), int(index)) for label, index in images} == {

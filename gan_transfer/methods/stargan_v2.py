@@ -62,7 +62,7 @@ class StarGanV2(Method):
       max_width: no layer is wider.
       downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
-      residual: the generator adds its output to the source, and starts as the identity. Where styles keep shapes in
+      residual: the generator adds its output to the source, and starts near the identity. Where styles keep shapes in
         place, short runs learn far faster so; the original has no such connection.
       high_pass_weight: above 0 the generator of faces (CelebA-HQ: 1): no shortcuts in the decoder, and detail of the
         source where `mask` in a batch to translate shows the landmarks. Training has no masks.

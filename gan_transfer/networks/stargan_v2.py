@@ -87,7 +87,8 @@ class Generator(nn.Module):
 
     Attributes:
       width: channels at full size; doubled at each of the `downsamplings`, never more than `max_width`.
-      residual: add the output to the source; the untrained generator then is the identity.
+      residual: add the output to the source, and begin near the identity; not at it, where outputs by two styles would
+        be one image, and their distance without a gradient.
       high_pass_weight: above 0 the generator of faces, whose decoder has no shortcuts, and takes what is masked of the
         encoder's features at 32, 64 and 128 px, high-pass filtered and divided by this.
     """
@@ -140,9 +141,9 @@ class Generator(nn.Module):
                 x += layers.high_pass(kept[x.shape[1]]) / self.high_pass_weight
             features[f'decode_{i}'] = x
         x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
-        initializer = (
-            nn.initializers.variance_scaling(0.02, 'fan_in', 'normal') if self.residual else layers.he_normal
-        )
+        initializer = layers.he_normal
+        if self.residual:
+            initializer = nn.initializers.variance_scaling(0.02, 'fan_in', 'normal')
         x = Convolution(3, 1, initializer=initializer, dtype=self.dtype, name='to_rgb')(x).astype(jnp.float32)
         return images + x if self.residual else x, features
 

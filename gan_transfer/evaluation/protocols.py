@@ -98,6 +98,16 @@ PROTOCOLS = {
         measures=('source_l2', 'source_psnr', 'source_ssim'),
         counts=(500, 500),
     ),
+    'egsde_celeba_hq': Protocol(
+        about='as egsde, from male to female faces of CelebA-HQ in the split of StarGAN v2: 1000 test images against '
+        'all training images of the target domain',
+        headline='fid_inception_legacy',
+        shown=('fid_inception_legacy', 'source_l2', 'source_psnr', 'source_ssim'),
+        features='inception',
+        reals='train',
+        measures=('source_l2', 'source_psnr', 'source_ssim'),
+        counts=(1000, 1000),
+    ),
     'stargan_v2_latent': Protocol(
         about='StarGAN v2: ten latent codes for each test image, against all training images of the target domain; '
         "torchvision's Inception; LPIPS over the 45 pairs of a source's outputs",

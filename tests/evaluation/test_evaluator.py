@@ -123,6 +123,7 @@ def test_the_truth_in_the_style_of_the_very_target_image():
         ({'counts': (13, 12)}, make_method(), '12 test images of outlined; there are 13'),
         ({'counts': (13,)}, make_method(), 'the data has 2 domains'),
         ({'protocols': ('egsde',)}, make_method(), r'\(500, 500\) test images.*\(13, 13\)'),
+        ({'protocols': ('egsde_celeba_hq',)}, make_method(), r'\(1000, 1000\) test images.*\(13, 13\)'),
         ({'protocols': ('stargan_v2_reference',)}, make_method(), 'several outputs'),
         (
             {'protocols': ('stargan_v2_latent',)},

@@ -32,7 +32,11 @@ MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
 WORKDIR = flags.DEFINE_string(
     'workdir', None, "The run's folder: checkpoints, logs, samples, its config. compare: the folder of runs."
 )
-SOURCE = flags.DEFINE_string('source', None, 'translate: an image, or a folder of images.')
+SOURCE = flags.DEFINE_string(
+    'source',
+    None,
+    'translate: an image, or a folder of images. evaluate: the folder of what --generated are translations of.',
+)
 TARGET = flags.DEFINE_string('target', None, 'translate: the image that shows the target style.')
 TARGET_DOMAIN = flags.DEFINE_string('target_domain', None, 'translate: name or index of the target domain.')
 OUTPUT = flags.DEFINE_string(
@@ -77,7 +81,7 @@ ALLOW_CONFIG_CHANGE = flags.DEFINE_bool(
 PROCESSES = ('coordinator', 'process_count', 'process_index')
 TAKES = {
     'train': ('config', 'workdir', 'allow_config_change', *PROCESSES),
-    'evaluate': ('config', 'workdir', 'allow_config_change', 'real', 'generated', *PROCESSES),
+    'evaluate': ('config', 'workdir', 'allow_config_change', 'real', 'generated', 'source', *PROCESSES),
     'compare': ('workdir',),
     'translate': (
         *('config', 'workdir', 'allow_config_change', *PROCESSES),
@@ -114,6 +118,8 @@ def check_flags() -> None:
             raise UserError(f'--mode={mode} needs --{name}')
     if (REAL.value is None) != (GENERATED.value is None):
         raise UserError('--real and --generated go together: two folders of images')
+    if mode == 'evaluate' and SOURCE.value is not None and REAL.value is None:
+        raise UserError('--mode=evaluate takes --source with --real and --generated only')
     if mode in ('train', 'import') or REAL.value is not None:
         check_folder('workdir', WORKDIR.value)
 
@@ -181,7 +187,7 @@ def run() -> int:
             evaluate(config, WORKDIR.value)
         else:
             resize = CONFIG.value is not None
-            evaluate_folders(config, WORKDIR.value, REAL.value, GENERATED.value, resize=resize)
+            evaluate_folders(config, WORKDIR.value, REAL.value, GENERATED.value, SOURCE.value, resize=resize)
     elif MODE.value == 'translate':
         from gan_transfer.translate import translate
 

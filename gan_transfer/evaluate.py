@@ -68,13 +68,16 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     return results
 
 
-def evaluate_folders(config: Any, workdir: str, real: str, generated: str, *, resize: bool) -> dict[str, Any]:
+def evaluate_folders(
+    config: Any, workdir: str, real: str, generated: str, source: str | None = None, *, resize: bool
+) -> dict[str, Any]:
     """Compares the images of two folders; writes the results into `workdir`, prints and returns them.
 
     Args:
       config: for `evaluation` and, with `resize`, `image_size`.
       workdir: the folder for `evaluation.json`.
       real, generated: the folders.
+      source: the folder of what was translated, if it is to be compared too.
       resize: to `config.image_size`.
 
     Raises:
@@ -86,8 +89,9 @@ def evaluate_folders(config: Any, workdir: str, real: str, generated: str, *, re
     if there:
         raise UserError(f'{path} exists; take another --workdir')
     with from_user():
-        found = evaluation.compare_folders(config, real, generated, resize=resize)
-    results = {'real': real, 'generated': generated, 'versions': about_versions(), 'protocols': found}
+        found = evaluation.compare_folders(config, real, generated, source, resize=resize)
+    folders = {'real': real, 'generated': generated} | ({} if source is None else {'source': source})
+    results = {**folders, 'versions': about_versions(), 'protocols': found}
     print_results(found, f'{generated} against {real}')
     with from_user():
         print(_write(results, workdir))

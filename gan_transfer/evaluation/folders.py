@@ -10,10 +10,12 @@ from gan_transfer.evaluation import outputs, sets
 from gan_transfer.evaluation.features import make_features, measure
 from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, features_name
 
-FOR_FOLDERS = ('default', 'cut_test_test', 'clean_test_test', 'egsde')
+FOR_FOLDERS = ('default', 'cut_test_test', 'clean_test_test', 'egsde', 'egsde_celeba_hq')
 
 
-def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> dict[str, Any]:
+def compare_folders(
+    config: Any, real: str, generated: str, source: str | None = None, *, resize: bool
+) -> dict[str, Any]:
     """Returns the measures of sets of images by each protocol of the config, `default` where it names none.
 
     The floor is one half of the real images against the other half: more than the whole would give, as distances of
@@ -21,6 +23,7 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
 
     Args:
       real, generated: the folders; their images are read in the order of their paths, folders inside included.
+      source: the folder of the images that `generated` are translations of: untouched, they are the ceiling.
       resize: to `config.image_size`; else all images must have one size.
 
     Raises:
@@ -34,6 +37,8 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
             raise ValueError(f'no protocol {name!r} for folders; choose from {", ".join(FOR_FOLDERS)}')
     size = (config.image_size, config.image_size) if resize else None
     files = {'generated': _files(generated), 'real': _files(real)}
+    if source is not None:
+        files['source'] = _files(source)
     for name in names:
         _check_counts('evaluation.counts', settings.counts, files)
         _check_counts(f'the protocol {name}', PROTOCOLS[name].counts, files)
@@ -44,12 +49,11 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
         sides = {
             side: measure(_batches(paths, config, size), features.function) for side, paths in files.items()
         }
-        real, generated_ones = sides['real'].features, sides['generated'].features
-        ending = features_name(protocol)
-        compared = sets.compare(real, generated_ones, ending, settings.resamples)
-        order = np.random.default_rng(outputs.SEED).permutation(len(real))
-        halves = [real[np.sort(half)] for half in np.array_split(order, 2)]
-        floor = sets.compare(*halves, ending, settings.resamples) if len(halves[1]) >= SMALLEST_SET else None
+        pairs = _to_compare({side: measured.features for side, measured in sides.items()})
+        compared = {
+            name: sets.compare(*pair, features_name(protocol), settings.resamples)
+            for name, pair in pairs.items()
+        }
         found[name] = {
             'about': protocol.about,
             'features': features.about,
@@ -58,18 +62,24 @@ def compare_folders(config: Any, real: str, generated: str, *, resize: bool) -> 
             'size': {side: measured.size for side, measured in sides.items()},  # height and width, px
             'resized': resize,
             'seed': outputs.SEED,
-            'translated': compared.values,
-            'floor': floor.values if floor else {},
-            'intervals': {
-                'translated': compared.intervals,
-                'floor': floor.intervals if floor else {},
-            },
-            'standard_errors': {
-                'translated': compared.standard_errors,
-                'floor': floor.standard_errors if floor else {},
-            },
+            **{name: of_pair.values for name, of_pair in compared.items()},
+            'intervals': {name: of_pair.intervals for name, of_pair in compared.items()},
+            'standard_errors': {name: of_pair.standard_errors for name, of_pair in compared.items()},
         }
     return found
+
+
+def _to_compare(features: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Returns which features are compared with which, real ones first; no floor where the halves are too small."""
+    real = features['real']
+    pairs = {'translated': (real, features['generated'])}
+    order = np.random.default_rng(outputs.SEED).permutation(len(real))
+    first, second = (real[np.sort(half)] for half in np.array_split(order, 2))
+    if len(second) >= SMALLEST_SET:
+        pairs['floor'] = first, second
+    if 'source' in features:
+        pairs['untouched_source'] = real, features['source']
+    return pairs
 
 
 def _files(folder: str) -> list[storage.Path]:

@@ -30,13 +30,16 @@ def test_images_of_the_right_style_are_nearer(folders, tmp_path):
             f'--workdir={tmp_path / name}',
             f'--real={folders / "real"}',
             f'--generated={folders / name}',
+            f'--source={folders / "plain"}',
         ).stdout
         assert out.splitlines()[-1] == str(tmp_path / name / 'evaluation.json')
         assert 'KID, vgg16' in out
         result = json.loads((tmp_path / name / 'evaluation.json').read_text())['protocols']['default']
-        assert result['images'] == {'generated': 12, 'real': 14}
+        assert result['images'] == {'generated': 12, 'real': 14, 'source': 12}
         found[name] = result['translated']['kid_vgg16']
-    assert found['same'] < found['plain']
+        ceiling = result['untouched_source']['kid_vgg16']
+        assert 'the untouched source; the floor' in out
+    assert found['same'] < found['plain'] == ceiling
     line = command.error_line(
         '--mode=evaluate',
         f'--workdir={tmp_path / "same"}',
@@ -52,6 +55,7 @@ def test_images_of_the_right_style_are_nearer(folders, tmp_path):
         ('real', 'none', (), 'no such folder'),
         ('real', 'mixed', (), '32x20 px, the images before it 32x32'),
         ('real', '', (), '--real and --generated go together'),
+        ('', '', (), '--source with --real and --generated only'),
         (
             'real',
             'same',
@@ -69,6 +73,7 @@ def test_images_of_the_right_style_are_nearer(folders, tmp_path):
     ],
 )
 def test_mistakes(folders, tmp_path, real, generated, more, message):
-    arguments = [f'--real={folders / real}'] + ([f'--generated={folders / generated}'] if generated else [])
+    named = {'real': real, 'generated': generated, 'source': '' if real else 'real'}
+    arguments = [f'--{flag}={folders / name}' for flag, name in named.items() if name]
     config = ('--config=configs/cyclegan.py:size=32', *more) if more else ()
     assert message in command.error_line(*config, '--mode=evaluate', f'--workdir={tmp_path}', *arguments)

@@ -7,8 +7,8 @@ each; with `size=64` forty. `docs/results.md` has the numbers.
 
 Differs from the papers by what a short run on small pictures needs. All generators add to the source, which leaves
 backgrounds as they are from the start. The discriminators of CycleGAN and CUT are small, play the non-saturating game
-and are held by R1. StarGAN v2 is the quickstart's, with less weight on what target images of one domain differ by, and
-with targets of the other domain only: its discriminator tells cats from dogs after hundreds of steps, not thousands.
+and are held by R1. StarGAN v2 is the quickstart's, with less weight on the colours of the target image, and with
+targets of the other domain only: its discriminator tells cats from dogs after hundreds of steps, not thousands.
 """
 
 from configs import common, quickstart

@@ -43,6 +43,13 @@ class DamagedCheckpoint(UserError):
         self.everywhere = everywhere
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which does not ask whether to leave: each question counts in what `Checkpoints.preempted` agrees on."""
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """The checkpoints of a run, in `WORKDIR/checkpoints/STEP`, or the best one in `WORKDIR/best/STEP`."""
 
@@ -75,7 +82,7 @@ class Checkpoints:
             if keep:
                 self._path.mkdir(parents=True, exist_ok=True)
             there = keep > 0 or self._path.is_dir()
-            self._manager = ocp.CheckpointManager(self._path, options=options) if there else None
+            self._manager = _Manager(self._path, options=options) if there else None
 
     def latest(self) -> int | None:
         """Returns the newest finished step, or None."""
@@ -204,7 +211,7 @@ class Checkpoints:
         Args:
           count: how often this was asked, by each of them; they agree on one such number.
         """
-        return self._manager.reached_preemption(count)
+        return multihost_utils.reached_preemption_sync_point(count)
 
     def wait(self) -> None:
         """Waits until what was saved is on disk.

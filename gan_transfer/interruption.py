@@ -30,11 +30,11 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> 'Interruption':
-        if jax.process_count() > 1:
-            self._pass_on = _take_handler_of_jax()
         self._receiving, self._sending = socket.socketpair()
         self._sending.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._sending.fileno(), warn_on_full_buffer=False)
+        if jax.process_count() > 1:
+            self._pass_on = _handler_in_c()
         # Without a handler of Python's nothing would be sent.
         self._before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -44,6 +44,8 @@ class Interruption:
     def __exit__(self, *_: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._pass_on:  # until the other processes have ended too
+            _exchange(self._pass_on)
         signal.set_wakeup_fd(self._wakeup_before)
         self._sending.close()  # which ends the listener
         self._listener.join()
@@ -60,10 +62,21 @@ class Interruption:
                     self._pass_on(signal.SIGTERM)
 
 
-def _take_handler_of_jax() -> Callable[[int], None] | None:
-    """Returns the handler of SIGTERM that `jax.distributed` has set in C, where Python does not see it; removes it."""
+_Handler = ctypes.CFUNCTYPE(None, ctypes.c_int)
+
+
+def _handler_in_c() -> Callable[[int], None] | None:
+    """Returns the handler of SIGTERM that `jax.distributed` has set in C, where Python does not see it.
+
+    None where JAX's preemption service is off.
+    """
+    handler = _exchange(_Handler())  # SIG_DFL
+    _exchange(handler)
+    return handler if handler and ctypes.cast(handler, ctypes.c_void_p).value != signal.SIG_IGN else None
+
+
+def _exchange(handler: Callable[[int], None]) -> Callable[[int], None]:
+    """Sets the handler of SIGTERM in C, and returns the one before."""
     exchange = ctypes.CDLL(None).signal
-    exchange.argtypes, exchange.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    default, ignored = None, 1  # SIG_DFL and SIG_IGN: what there is where JAX's preemption service is off
-    handler = exchange(signal.SIGTERM, default)
-    return None if handler in (default, ignored) else ctypes.CFUNCTYPE(None, ctypes.c_int)(handler)
+    exchange.argtypes, exchange.restype = (ctypes.c_int, _Handler), _Handler
+    return exchange(signal.SIGTERM, handler)

@@ -94,6 +94,7 @@ class _Loop:
         self.rollbacks = 0  # in this and earlier starts; each has a data order of its own
         self.owed = False  # the evaluation of the step that the run was left at
         self.asked = 0  # how often whether to leave
+        self.leaving = False  # what several processes have agreed on
 
     def run(self, start: Start, total: int, *, owed: bool) -> int:
         """Takes the steps after `start`, which may owe its evaluation, up to `total`; returns the exit status."""
@@ -108,6 +109,7 @@ class _Loop:
                     step = self._steps(first, state, total, interruption)
                     break
                 except Diverged as diverged:
+                    self.owed = False
                     self._stop_or_roll_back(diverged)
                     first, state = self._last_good()
             self.checkpoints.wait()
@@ -273,20 +275,25 @@ class _Loop:
             self.report.say(f'warning: {warning}')
 
     def _interrupted(self, interruption: Interruption) -> bool:
-        if jax.process_count() > 1:
-            self.asked += 1
-            return self.checkpoints.preempted(self.asked)
-        return interruption.signal is not None
+        if jax.process_count() == 1:
+            return interruption.signal is not None
+        self.asked += 1
+        # They agree on one moment, which a rollback may leave out of use.
+        self.leaving = self.checkpoints.preempted(self.asked) or self.leaving
+        return self.leaving
 
     def _evaluated(
         self, writer: Writer | NoWriter, step: int, state: GanState, interruption: Interruption
     ) -> bool:
         """Evaluates; returns whether that came to its end before the run was interrupted."""
         images = step * self.config.batch_size
+        about = {**self._about(step), 'owed_evaluation': False}
         try:
-            values = self.evaluation(step, state, self._about(step), lambda: self._interrupted(interruption))
+            values = self.evaluation(step, state, about, lambda: self._interrupted(interruption))
         except EvaluationLeft:
             return False
+        if self.owed:
+            self.evaluation.wait()  # the line says that it was made, and the best is kept
         writer.scalars(step, {'images': images, 'seconds': round(self._seconds(), 3), **values})
         self.report.say(f'{images} images: {self.evaluation.summary()}')
         return True

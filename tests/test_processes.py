@@ -1,5 +1,6 @@
 """Several processes as one run, through the command line."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -77,23 +78,39 @@ def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
     assert 'process 1 of 2 cannot go on' in other_lines[-1]
 
 
+# The first of two processes asks whether to leave, while the second one is in a hash that takes a minute, where no
+# Python runs, as in a compilation.
 BUSY = """
-import hashlib, sys
+import hashlib, sys, time
+from jax.experimental import multihost_utils
 from gan_transfer import processes
 from gan_transfer.interruption import Interruption
 with processes.joined(sys.argv[1], 2, int(sys.argv[2])), Interruption():
     print('started', flush=True)
-    hashlib.pbkdf2_hmac('sha256', b'', b'', 100_000_000)
+    if sys.argv[2] == '1':
+        hashlib.pbkdf2_hmac('sha256', b'', b'', 100_000_000)
+    asked = 1
+    while not multihost_utils.reached_preemption_sync_point(asked) and asked < 600:
+        asked += 1
+        time.sleep(0.1)
+    print('agreed' if asked < 600 else 'never', flush=True)
+"""
+WAITING = """
+import sys, time
+from gan_transfer import processes
+with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
+    print('started', flush=True)
+    time.sleep(60)
 """
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_the_second_signal_ends_a_process_at_once(number):
-    """Also where no Python runs: in a hash that takes a minute, as in a compilation."""
+@contextlib.contextmanager
+def two_of(code):
+    """Two processes of a run that have both printed a line."""
     address = f'127.0.0.1:{command.free_port()}'
     both = [
         subprocess.Popen(
-            [sys.executable, '-c', BUSY, address, str(index)],
+            [sys.executable, '-c', code, address, str(index)],
             cwd=command.ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -103,17 +120,29 @@ def test_the_second_signal_ends_a_process_at_once(number):
     ]
     try:
         for process in both:
-            process.stdout.readline()
-        time.sleep(0.1)
-        both[1].send_signal(number)
-        time.sleep(1.5)
-        assert both[1].poll() is None, 'the first one is noted'
-        both[1].send_signal(signal.SIGTERM)
-        assert both[1].wait(timeout=10) == 128 + signal.SIGTERM
+            assert process.stdout.readline() == 'started\n'
+        yield both
     finally:
         for process in both:
             process.kill()
             process.communicate()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_told_to_all_and_the_second_ends_a_process_at_once(number):
+    with two_of(BUSY) as (first, second):
+        time.sleep(0.1)
+        second.send_signal(number)
+        assert first.stdout.readline() == 'agreed\n'
+        assert second.poll() is None, 'the first one is noted'
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(timeout=10) == 128 + signal.SIGTERM
+
+
+def test_one_signal_ends_a_process_that_has_nothing_to_save():
+    with two_of(WAITING) as (_, second):
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(timeout=10) == -signal.SIGTERM
 
 
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):

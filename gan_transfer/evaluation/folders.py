@@ -39,9 +39,18 @@ def compare_folders(
     files = {'generated': _files(generated), 'real': _files(real)}
     if source is not None:
         files['source'] = _files(source)
+        if len(files['source']) != len(files['generated']):
+            raise ValueError(
+                f'--source has {len(files["source"])} images, --generated {len(files["generated"])}: the distances of '
+                'as many compare'
+            )
     for name in names:
         _check_counts('evaluation.counts', settings.counts, files)
-        _check_counts(f'the protocol {name}', PROTOCOLS[name].counts, files)
+        if PROTOCOLS[name].counts and PROTOCOLS[name].reals == 'train':
+            wanted = PROTOCOLS[name].counts[0], len(files['real'])  # all training images, however many
+        else:
+            wanted = PROTOCOLS[name].counts
+        _check_counts(f'the protocol {name}', wanted, files)
     found: dict[str, Any] = {}
     for name in names:
         protocol = PROTOCOLS[name]

@@ -33,7 +33,7 @@ class Protocol:
       measures: of each translated image.
       truth: the true image that measures compare with: 'paired' the counterpart among the test images, 'reference' the
         source's content in the very style of the target image; empty: none is needed.
-      counts: the numbers of source and real images that it prescribes.
+      counts: the numbers of test images of source and target domain that it prescribes.
     """
 
     about: str

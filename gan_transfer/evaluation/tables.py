@@ -8,6 +8,8 @@ import rich.table
 from gan_transfer.evaluation import measures
 from gan_transfer.evaluation.protocols import PROTOCOLS
 
+BETTER = '* better than the untouched source'
+
 
 def print_results(results: dict[str, Any], label: str) -> None:
     """Prints a table for each protocol.
@@ -56,5 +58,7 @@ def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]
         counts = ', '.join(
             f'{measures.measure(key).title.split(",")[0]} {closer[key]}' for key in shown if key in closer
         )
-        text += f'\n* better than the untouched source; directions of {closer["of"]}: {counts}'
+        text += f'\n{BETTER}; directions of {closer["of"]}: {counts}'
+    elif 'untouched_source' in rows[0]:
+        text += f'\n{BETTER}'
     return text + (f'\n{result["meaning"]}' if 'meaning' in result else '')

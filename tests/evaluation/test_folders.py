@@ -39,6 +39,7 @@ def test_images_of_the_right_style_are_nearer(folders, tmp_path):
         found[name] = result['translated']['kid_vgg16']
         ceiling = result['untouched_source']['kid_vgg16']
         assert 'the untouched source; the floor' in out
+        assert '* better than the untouched source' in out
     assert found['same'] < found['plain'] == ceiling
     line = command.error_line(
         '--mode=evaluate',

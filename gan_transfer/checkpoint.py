@@ -44,7 +44,7 @@ class DamagedCheckpoint(UserError):
 
 
 class _Manager(ocp.CheckpointManager):
-    """Orbax's, which does not ask whether to leave: each question counts in what `Checkpoints.preempted` agrees on."""
+    """Orbax's, which does not ask whether to leave: `Interruption.agreed` does, and each question counts."""
 
     def reached_preemption(self, step: int) -> bool:
         return False
@@ -204,14 +204,6 @@ class Checkpoints:
         storage.forget_listings(self._path)
         self._manager.reload()
         return moved
-
-    def preempted(self, count: int) -> bool:
-        """Returns whether all processes are to save and leave (several processes only).
-
-        Args:
-          count: how often this was asked, by each of them; they agree on one such number.
-        """
-        return multihost_utils.reached_preemption_sync_point(count)
 
     def wait(self) -> None:
         """Waits until what was saved is on disk.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -19,13 +20,13 @@ class Interruption:
     At once: also in the middle of a compilation or of a save, where a Python handler would wait for its turn, so that a
     thread listens. The exit status is 128 + the signal's number. A checkpoint is whole or not there.
 
-    With several processes the first one is passed on to JAX, which agrees with the others on where to stop
-    (`Checkpoints.preempted`).
+    With several processes the first one is passed on to JAX, and `agreed` is true for all of them at one moment.
     """
 
     def __init__(self) -> None:
         """Starts with no signal noted."""
         self.signal: int | None = None
+        self._asked, self._agreed = 0, False
         self._pass_on: Callable[[int], None] | None = None
         self._before: dict[int, Any] = {}
 
@@ -50,6 +51,15 @@ class Interruption:
         self._sending.close()  # which ends the listener
         self._listener.join()
         self._receiving.close()
+
+    def agreed(self) -> bool:
+        """Returns whether to leave now; of several processes all must ask the same number of times."""
+        if jax.process_count() == 1:
+            return self.signal is not None
+        self._asked += 1
+        # JAX says it once; a rollback may come in between.
+        self._agreed = multihost_utils.reached_preemption_sync_point(self._asked) or self._agreed
+        return self._agreed
 
     def _listen(self) -> None:
         while received := self._receiving.recv(1):

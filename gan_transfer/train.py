@@ -93,8 +93,6 @@ class _Loop:
         self.seconds_before = 0.0  # of earlier starts of this run
         self.rollbacks = 0  # in this and earlier starts; each has a data order of its own
         self.owed = False  # the evaluation of the step that the run was left at
-        self.asked = 0  # how often whether to leave
-        self.leaving = False  # what several processes have agreed on
 
     def run(self, start: Start, total: int, *, owed: bool) -> int:
         """Takes the steps after `start`, which may owe its evaluation, up to `total`; returns the exit status."""
@@ -152,7 +150,7 @@ class _Loop:
                 if self._due(step, total, self.config.log_every_images):
                     self._log(writer, state, scalars, step, mark, mark_step)
                     mark, mark_step = time.monotonic(), step
-                interrupted = self._interrupted(interruption)
+                interrupted = interruption.agreed()
                 sample = self._due(step, total, self.config.sample_every_images)
                 save = self._due(step, total, self.config.checkpoint_every_images) or interrupted
                 evaluate = bool(self.evaluation) and self._due(step, total, self.config.evaluate_every_images)
@@ -274,14 +272,6 @@ class _Loop:
         for warning in self.collapse.sampled(self.sampler.samples, translated):
             self.report.say(f'warning: {warning}')
 
-    def _interrupted(self, interruption: Interruption) -> bool:
-        if jax.process_count() == 1:
-            return interruption.signal is not None
-        self.asked += 1
-        # They agree on one moment, which a rollback may leave out of use.
-        self.leaving = self.checkpoints.preempted(self.asked) or self.leaving
-        return self.leaving
-
     def _evaluated(
         self, writer: Writer | NoWriter, step: int, state: GanState, interruption: Interruption
     ) -> bool:
@@ -289,7 +279,7 @@ class _Loop:
         images = step * self.config.batch_size
         about = {**self._about(step), 'owed_evaluation': False}
         try:
-            values = self.evaluation(step, state, about, lambda: self._interrupted(interruption))
+            values = self.evaluation(step, state, about, interruption.agreed)
         except EvaluationLeft:
             return False
         if self.owed:

@@ -7,8 +7,7 @@ each; with `size=64`, for CycleGAN and CUT, forty. `docs/results.md` has the num
 
 Differs from the papers by what a short run on small pictures needs. All generators add to the source, which leaves
 backgrounds as they are from the start. The discriminators of CycleGAN and CUT are small, play the non-saturating game
-and are held by R1. StarGAN v2 is the quickstart's, with less weight on the colours of the target image, and with
-targets of the other domain only: its discriminator tells cats from dogs after hundreds of steps, not thousands.
+and are held by R1. StarGAN v2 is the quickstart's, with less weight on the colours of the target image.
 """
 
 from configs import common, quickstart
@@ -53,7 +52,6 @@ def get_config(argument=''):
     else:
         config.method.update(
             residual=True,
-            own_domain=False,
             style_weight=0.3,
             cycle_weight=1.0,
             matching_weight=0.5,

@@ -26,7 +26,10 @@ from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 MODES = ('train', 'evaluate', 'compare', 'translate', 'prepare', 'import', 'compile')
 
 CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'FILE or FILE:ARGUMENTS; keys are changed by --config.KEY=VALUE.', lock_config=True
+    'config',
+    None,
+    "FILE or FILE:ARGUMENTS; keys are changed by --config.KEY=VALUE. By default that of the workdir's run.",
+    lock_config=True,
 )
 MODE = flags.DEFINE_enum('mode', 'train', MODES, 'What to do.')
 WORKDIR = flags.DEFINE_string(
@@ -135,7 +138,7 @@ def use_compilation_cache(folder: str) -> str:
 
 def read_config() -> ConfigDict:
     """Returns the config of the flags, or, for a run that exists, the one saved with it; checked."""
-    from configs import common
+    from configs import _run, common
     from gan_transfer import run_config
 
     config = CONFIG.value
@@ -144,10 +147,7 @@ def read_config() -> ConfigDict:
     elif config is None and REAL.value is not None:
         config = common.get_config()
     elif config is None:
-        saved = run_config.load(WORKDIR.value)
-        defaults = common.get_config()
-        defaults.method = common.method(saved.method.name)
-        config = run_config.complete(WORKDIR.value, saved, defaults)
+        config = _run.get_config(WORKDIR.value)
     common.resolve(config)
     if CONFIG.value is not None and MODE.value in ('evaluate', 'translate') and REAL.value is None:
         run_config.check_unchanged(WORKDIR.value, config, allow_change=ALLOW_CONFIG_CHANGE.value)

@@ -2,12 +2,15 @@
 
 import difflib
 import glob
+import pathlib
 import re
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from gan_transfer.errors import UserError
+
+RUN_CONFIG = pathlib.Path(__file__).parents[1] / 'configs' / '_run.py'
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -16,6 +19,7 @@ def parse(argv: list[str]) -> list[str]:
     Raises:
       UserError: about what the user wrote.
     """
+    argv = _with_config_of_the_run(argv)
     try:
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
@@ -41,6 +45,19 @@ def parse(argv: list[str]) -> list[str]:
         path = config_flags.get_config_filename(flags.FLAGS['config'])
         raise UserError(f'no config file {path!r}; there are: {", ".join(sorted(glob.glob("configs/*.py")))}')
     return rest
+
+
+def _with_config_of_the_run(argv: list[str]) -> list[str]:
+    """Puts the config saved with the run before overrides that have no other."""
+    names = [argument.lstrip('-').partition('=')[0] for argument in argv]
+    if {'config', 'real', 'from'} & set(names) or 'workdir' not in names:
+        return argv
+    if not any(name.startswith('config.') for name in names):
+        return argv
+    place = names.index('workdir')
+    _, equals, workdir = argv[place].partition('=')
+    workdir = workdir if equals else ''.join(argv[place + 1 : place + 2])
+    return [argv[0], f'--config={RUN_CONFIG}:{workdir}', *argv[1:]]
 
 
 def _config_error(error: flags.IllegalFlagValueError) -> Exception:

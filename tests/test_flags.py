@@ -4,6 +4,8 @@ import pytest
 from absl import flags
 
 import launch
+from configs import pix2pix
+from gan_transfer import run_config
 from tests import command
 
 CONFIG = '--config=configs/cyclegan.py'
@@ -33,6 +35,27 @@ def test_what_a_mode_does_not_take_is_one_line(arguments, parts):
     line = command.error_line(*arguments)
     for part in parts:
         assert part in line
+
+
+@pytest.mark.parametrize(
+    ('override', 'part'),
+    [
+        ('batch_size=8', 'was started with another config (batch_size: 4 -> 8)'),
+        ('bach_size=8', 'unknown key --config.bach_size; did you mean config.batch_size?'),
+        ('evaluation.protocols=all', "unknown name 'all' in evaluation.protocols"),
+    ],
+)
+def test_overrides_without_a_config_are_of_the_run(tmp_path, override, part):
+    config = pix2pix.get_config('size=32,tiny')
+    run_config.save(str(tmp_path), config)
+    arguments = (f'--workdir={tmp_path}', f'--config.{override}', '--mode=evaluate')
+    assert part in command.error_line(*arguments)
+
+
+def test_overrides_without_a_config_and_a_run_say_so(tmp_path):
+    line = command.error_line(f'--workdir={tmp_path / "none"}', '--config.batch_size=8')
+    assert 'no run in' in line
+    assert '--mode=train with --config=FILE starts one' in line
 
 
 def test_the_tables_of_flags_agree():

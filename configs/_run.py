@@ -1,0 +1,16 @@
+"""The config saved with a run: what `--config.KEY=VALUE` without `--config` changes."""
+
+from configs import common
+from gan_transfer import run_config
+
+
+def get_config(workdir):
+    """Returns the config of the run in a folder, with the defaults of keys that it is older than.
+
+    Raises:
+      UserError: where there is no run, or its config is damaged.
+    """
+    saved = run_config.load(workdir)
+    defaults = common.get_config()
+    defaults.method = common.method(saved.method.name)
+    return run_config.complete(workdir, saved, defaults)

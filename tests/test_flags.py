@@ -42,7 +42,7 @@ def test_what_a_mode_does_not_take_is_one_line(arguments, parts):
     [
         ('batch_size=8', 'was started with another config (batch_size: 4 -> 8)'),
         ('bach_size=8', 'unknown key --config.bach_size; did you mean config.batch_size?'),
-        ('evaluation.protocols=all', "unknown name 'all' in evaluation.protocols"),
+        ('evaluation.protocols=default', 'has no checkpoint yet'),
     ],
 )
 def test_overrides_without_a_config_are_of_the_run(tmp_path, override, part):

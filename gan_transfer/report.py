@@ -1,6 +1,7 @@
 """What a run tells on the terminal: lines, and a progress bar where there is a terminal; the first process only."""
 
 import math
+import pathlib
 import time
 from typing import Any
 
@@ -106,3 +107,9 @@ def duration(seconds: float) -> str:
     if whole < 6000:
         return f'{whole // 60} min {whole % 60} s'
     return f'{whole // 3600} h {whole % 3600 // 60} min'
+
+
+def cached_programs() -> int:
+    """Returns how many compiled training steps the compilation cache holds."""
+    folder = jax.config.jax_compilation_cache_dir
+    return len(list(pathlib.Path(folder).glob('jit_train_step-*'))) if folder else 0

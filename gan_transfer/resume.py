@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
+from gan_transfer import processes
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError
 from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
+from gan_transfer.writer import evaluated
 
 
 class Start(NamedTuple):
@@ -51,6 +53,13 @@ def find_start(
         return start
     places = checkpoints.set_aside(start.step + 1)
     return start._replace(notes=(*map(str, damaged), f'moved to {", ".join(places)}'))
+
+
+def owes_evaluation(config: Any, workdir: str, start: Start) -> bool:
+    """Whether the run was left when an evaluation was due, and has not made it since."""
+    if not config.evaluate_every_images or not start.about.get('owed_evaluation', False):
+        return False
+    return not processes.of_the_first(evaluated(workdir, start.step))
 
 
 def _check(about: dict[str, Any], step: int, config: Any, domains: tuple[str, ...]) -> None:

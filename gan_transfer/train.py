@@ -3,7 +3,6 @@
 import contextlib
 import importlib.metadata
 import math
-import pathlib
 import signal
 import time
 from typing import Any
@@ -18,14 +17,15 @@ from gan_transfer.errors import RunStopped, from_user
 from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.interruption import Interruption
-from gan_transfer.report import Report, describe
-from gan_transfer.resume import Start, find_start
+from gan_transfer.report import Report, cached_programs, describe
+from gan_transfer.resume import Start, find_start, owes_evaluation
 from gan_transfer.run_lock import locked
 from gan_transfer.sampler import Sampler
 from gan_transfer.state import GanState
-from gan_transfer.writer import NoWriter, Writer, evaluated, last_picture
+from gan_transfer.writer import NoWriter, Writer, last_picture
 
 SHOWN_TERMS = 4  # scalars in a line of progress
+AnyWriter = Writer | NoWriter
 
 
 def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> int:
@@ -56,7 +56,7 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
         report = Report(total=total * config.batch_size, done=start.step * config.batch_size)
         for line in (*(f'config changed: {change}' for change in changes), *start.notes):
             report.say(line)
-        owed = _owes_evaluation(config, workdir, start)
+        owed = owes_evaluation(config, workdir, start)
         if start.state is not None and start.step >= total and not owed:
             report.say(f'finished: {start.step * config.batch_size} images are seen; nothing left to do')
             return _finish(report, workdir)
@@ -115,32 +115,27 @@ class _Loop:
             if self.evaluation:
                 self.evaluation.close()
         if step < total or self.owed:
-            number = interruption.signal or signal.SIGTERM
-            images = step * self.config.batch_size
-            self.report.say(
-                f'{signal.Signals(number).name}: saved at {images} images; the same command goes on'
-            )
+            number, images = interruption.signal or signal.SIGTERM, step * self.config.batch_size
+            name = signal.Signals(number).name
+            self.report.say(f'{name}: saved at {images} images; the same command goes on')
             return 128 + number
         if self.evaluation:
             self.report.say(self.evaluation.summary())
         return 0
 
     def _steps(self, first: int, state: GanState, total: int, interruption: Interruption) -> int:
-        """Takes the steps after `first`, which `state` is of; returns the last one: `total` unless interrupted.
-
-        Interrupted in the last evaluation, it is `total` with this `owed`.
+        """Takes the steps after `first`, which `state` is of; returns the last: `total`, or where it was interrupted.
 
         Raises:
           Diverged: where a term was not finite.
         """
-        batch_size, cached = self.config.batch_size, _cached_programs()
+        batch_size, cached = self.config.batch_size, cached_programs()
         writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
         with contextlib.closing(self._pipeline(first)) as pipeline, contextlib.closing(writer):
-            if self.owed:
-                self.owed = not self._evaluated(writer, first, state, interruption)
-                if self.owed:
-                    return first
-            step, mark, mark_step = first, time.monotonic(), first
+            if self.owed and not self._evaluated(writer, first, state, interruption):
+                return first
+            self.owed, step = False, first
+            mark, mark_step = time.monotonic(), first
             for step, batch in zip(range(first + 1, total + 1), pipeline, strict=False):
                 state, scalars = self.experiment.train_step(state, batch, self.key)
                 self.report.advance(step * batch_size)
@@ -202,12 +197,11 @@ class _Loop:
           RunStopped: where the config asks for none, or no more.
         """
         config, (first, state) = self.config, self._last_good()
-        about = self._about(diverged.step - 1)
         back = config.on_divergence == 'rollback' and self.rollbacks < config.max_rollbacks
         with contextlib.closing(self._pipeline(first)) as pipeline:
-            given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key, 'about': about}
-            given['rollbacks'] = self.rollbacks + back
-            told = divergence.examine(self.workdir, config, diverged, self.experiment, **given)
+            given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key}
+            kept = {'about': self._about(diverged.step - 1), 'rollbacks': self.rollbacks + back}
+            told = divergence.examine(self.workdir, config, diverged, self.experiment, **given, **kept)
         if not back:
             tried = f'{self.rollbacks} rollbacks did not help; ' if self.rollbacks else ''
             saved = self.checkpoints.latest()
@@ -231,7 +225,7 @@ class _Loop:
 
     def _first_step_done(self, scalars: dict[str, jax.Array], cached: int) -> None:
         jax.block_until_ready(scalars)
-        new = _cached_programs() - cached
+        new = cached_programs() - cached
         cache = 'off' if not jax.config.jax_compilation_cache_dir else 'cold' if new else 'warm'
         self.report.compiled(
             f'first step after {time.monotonic() - self.started:.1f} s (compilation cache: {cache})'
@@ -239,7 +233,7 @@ class _Loop:
 
     def _log(
         self,
-        writer: Writer | NoWriter,
+        writer: AnyWriter,
         state: GanState,
         scalars: dict[str, jax.Array],
         step: int,
@@ -266,15 +260,13 @@ class _Loop:
             self.report.say(f'warning: {warning}')
         divergence.check(state, scalars)
 
-    def _sample(self, writer: Writer | NoWriter, step: int, state: GanState) -> None:
+    def _sample(self, writer: AnyWriter, step: int, state: GanState) -> None:
         translated = self.sampler.translate(state)
         writer.picture(step, step * self.config.batch_size, self.sampler.draw(translated))
         for warning in self.collapse.sampled(self.sampler.samples, translated):
             self.report.say(f'warning: {warning}')
 
-    def _evaluated(
-        self, writer: Writer | NoWriter, step: int, state: GanState, interruption: Interruption
-    ) -> bool:
+    def _evaluated(self, writer: AnyWriter, step: int, state: GanState, interruption: Interruption) -> bool:
         """Evaluates; returns whether that came to its end before the run was interrupted."""
         images = step * self.config.batch_size
         about = {**self._about(step), 'owed_evaluation': False}
@@ -299,19 +291,6 @@ class _Loop:
             'owed_evaluation': self.owed,
             'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
         }
-
-
-def _cached_programs() -> int:
-    """How many compiled training steps the compilation cache holds."""
-    folder = jax.config.jax_compilation_cache_dir
-    return len(list(pathlib.Path(folder).glob('jit_train_step-*'))) if folder else 0
-
-
-def _owes_evaluation(config: Any, workdir: str, start: Start) -> bool:
-    """Whether the run was left when an evaluation was due, and has not made it since."""
-    if not config.evaluate_every_images or not start.about.get('owed_evaluation', False):
-        return False
-    return not processes.of_the_first(evaluated(workdir, start.step))
 
 
 def _finish(report: Report, workdir: str) -> int:

@@ -156,7 +156,10 @@ def test_stargan_v2_from_one_file_with_a_target_image(data, tmp_path):
         (('--from=cyclegan', '--checkpoint=no/such.pth'), ('no such file or folder: no/such.pth',)),
         (('--from=munit', '--checkpoint=a.pth'), ('munit', 'cyclegan', 'stargan_v2')),
         (('--from=cut',), ('--mode=import needs --checkpoint',)),
-        (('--from=cut', '--checkpoint=a', '--source=b'), ('--source is for --mode=translate',)),
+        (
+            ('--from=cut', '--checkpoint=a', '--source=b'),
+            ('--source is for --mode=evaluate or --mode=translate',),
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments, parts, tmp_path):

@@ -11,7 +11,6 @@ initialization); the diversity weight decays with the step and so survives a res
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -248,7 +247,7 @@ class StarGanV2(Method):
         fake = given.forwards[f'translated_{name}']['images']
         # Source and target domains differ sample by sample, so each set of images is scored by its own logits.
         domains = batch['source_domain'], batch['target_domain']
-        real_score, fake_score = (functools.partial(_score, discriminator, domain) for domain in domains)
+        real_score, fake_score = (lambda x, domain=domain: discriminator(x, domain)[0] for domain in domains)
         loss, terms = self.discriminator_terms(
             given, real_score, batch['source'], fake, fake_score=fake_score
         )
@@ -264,11 +263,8 @@ class StarGanV2(Method):
         """Equation 5: adversarial, style reconstruction, diversity, cycle."""
         batch, networks = given.batch, given.networks
         translated = given.forwards[f'translated_{name}']
-        source, domain, style, images = (
-            batch['source'],
-            batch['target_domain'],
-            *map(translated.get, ('style', 'images')),
-        )
+        source, domain = batch['source'], batch['target_domain']
+        style, images = translated['style'], translated['images']
         logits, features = networks['discriminator'](images, domain)
         own_style = networks['style_encoder'](source, batch['source_domain'])[0]
         terms = {
@@ -300,7 +296,3 @@ class StarGanV2(Method):
         """Renders `source` in the style of `target`, or of `latent` where the batch has one; by `mask` if there is."""
         name = 'latent' if 'latent' in batch else 'reference'
         return self._translated(name, networks, batch)['images']
-
-
-def _score(discriminator: Callable, domain: Array, images: Images) -> Float[Array, 'b *map']:
-    return discriminator(images, domain)[0]

@@ -3,7 +3,6 @@
 import difflib
 import glob
 import pathlib
-import re
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -49,15 +48,21 @@ def parse(argv: list[str]) -> list[str]:
 
 def _with_config_of_the_run(argv: list[str]) -> list[str]:
     """Puts the config saved with the run before overrides that have no other."""
-    names = [argument.lstrip('-').partition('=')[0] for argument in argv]
-    if {'config', 'real', 'from'} & set(names) or 'workdir' not in names:
+    workdir = _given(argv, 'workdir')
+    if workdir is None or any(_given(argv, name) is not None for name in ('config', 'real', 'from')):
         return argv
-    if not any(name.startswith('config.') for name in names):
+    if not any(argument.lstrip('-').startswith('config.') for argument in argv):
         return argv
-    place = names.index('workdir')
-    _, equals, workdir = argv[place].partition('=')
-    workdir = workdir if equals else ''.join(argv[place + 1 : place + 2])
     return [argv[0], f'--config={RUN_CONFIG}:{workdir}', *argv[1:]]
+
+
+def _given(argv: list[str], name: str) -> str | None:
+    """Returns the value of a flag, written `--name=value` or `--name value`; None where it is not there."""
+    for i, argument in enumerate(argv):
+        flag, equals, value = argument.partition('=')
+        if flag in (f'-{name}', f'--{name}'):
+            return value if equals else ''.join(argv[i + 1 : i + 2])
+    return None
 
 
 def _config_error(error: flags.IllegalFlagValueError) -> Exception:
@@ -75,9 +80,7 @@ def _config_error(error: flags.IllegalFlagValueError) -> Exception:
 
 def _unknown_key(argv: list[str]) -> UserError | None:
     """An error that names the first override of a key that the config has not."""
-    place = next(i for i, argument in enumerate(argv) if re.fullmatch('--?config(=.*)?', argument))
-    _, equals, path = argv[place].partition('=')
-    config = flags.FLAGS['config'].parser.parse(path if equals else argv[place + 1])
+    config = flags.FLAGS['config'].parser.parse(_given(argv, 'config'))
     for argument in argv:
         key = argument.partition('=')[0].lstrip('-').removeprefix('no')
         if not key.startswith('config.'):

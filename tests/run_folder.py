@@ -22,6 +22,14 @@ def about(workdir, step, folder=NEWEST):
         checkpoints.close()
 
 
+def flip_a_bit(folder):
+    """Damages the largest file in a folder, in its middle."""
+    place = max(folder.rglob('*'), key=lambda path: path.stat().st_size)
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content)
+
+
 def left_by(workdir):
     """All that a run leaves, without its times: two runs that leave the same went the same way to the bit.
 

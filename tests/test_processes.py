@@ -15,7 +15,7 @@ import pytest
 
 from gan_transfer.run_lock import locked
 from tests import command
-from tests.run_folder import about, metrics, steps
+from tests.run_folder import about, flip_a_bit, metrics, steps
 
 
 def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
@@ -211,10 +211,7 @@ def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, t
 
 def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_before(trained, tmp_path):
     workdir = shutil.copytree(trained, tmp_path / 'run')
-    place = max((workdir / 'checkpoints' / '4' / 'state').rglob('*'), key=lambda path: path.stat().st_size)
-    content = bytearray(place.read_bytes())
-    content[len(content) // 2] ^= 1
-    place.write_bytes(content)
+    flip_a_bit(workdir / 'checkpoints' / '4' / 'state')
     ended = [command.end(process) for process in command.start_all((f'--workdir={workdir}',))]
     assert 2 in [status for status, _, _ in ended]
     assert all(status for status, _, _ in ended)

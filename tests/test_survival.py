@@ -18,7 +18,7 @@ from gan_transfer.checkpoint import DamagedCheckpoint
 from gan_transfer.inference import open_run
 from gan_transfer.run_lock import locked
 from tests import command, smallest
-from tests.run_folder import about, error_line, left_by, metrics, steps
+from tests.run_folder import about, error_line, flip_a_bit, left_by, metrics, steps
 
 pytestmark = [pytest.mark.xdist_group('survival'), pytest.mark.usefixtures('smallest_method')]
 LONG = {'train_images': 1440, 'evaluate_every_images': 80, 'sample_every_images': 112}  # 360 steps
@@ -202,10 +202,7 @@ def test_a_damaged_checkpoint_is_an_error_or_passed_over(runs, pairs, tmp_path, 
     options = {'train_images': 48, 'keep_checkpoints': 3, 'sample_every_images': 48}
     assert runs.finish(pairs, tmp_path, **options)[0] == 0
     before = left_by(tmp_path)
-    place = max((tmp_path / 'checkpoints' / '12').rglob('*'), key=lambda path: path.stat().st_size)
-    content = bytearray(place.read_bytes())
-    content[len(content) // 2] ^= 1
-    place.write_bytes(content)
+    flip_a_bit(tmp_path / 'checkpoints' / '12')
     status, output = runs.finish(pairs, tmp_path, **options)
     assert status == 2
     assert 'the checkpoint of step 12 is damaged: ' in error_line(output)

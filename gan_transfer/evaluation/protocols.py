@@ -50,6 +50,15 @@ class Protocol:
     counts: tuple[int, int] | None = None
 
 
+EGSDE = Protocol(
+    about='500 test images each translated once against 500 test images, as EGSDE (Zhao et al. 2022) on AFHQ, with '
+    'the distance to the untouched source',
+    headline='fid_inception_legacy',
+    shown=('fid_inception_legacy', 'source_l2', 'source_psnr', 'source_ssim'),
+    features='inception',
+    measures=('source_l2', 'source_psnr', 'source_ssim'),
+    counts=(500, 500),
+)
 PROTOCOLS = {
     'default': Protocol(
         about='translated test images against the test images of the target domain, by features of VGG16 (means over '
@@ -89,23 +98,12 @@ PROTOCOLS = {
         features='inception',
         resize='clean',
     ),
-    'egsde': Protocol(
-        about='500 test images each translated once against 500 test images, as EGSDE (Zhao et al. 2022) on AFHQ, with '
-        'the distance to the untouched source',
-        headline='fid_inception_legacy',
-        shown=('fid_inception_legacy', 'source_l2', 'source_psnr', 'source_ssim'),
-        features='inception',
-        measures=('source_l2', 'source_psnr', 'source_ssim'),
-        counts=(500, 500),
-    ),
-    'egsde_celeba_hq': Protocol(
+    'egsde': EGSDE,
+    'egsde_celeba_hq': dataclasses.replace(
+        EGSDE,
         about='as egsde, from male to female faces of CelebA-HQ in the split of StarGAN v2: 1000 test images against '
         'all training images of the target domain',
-        headline='fid_inception_legacy',
-        shown=('fid_inception_legacy', 'source_l2', 'source_psnr', 'source_ssim'),
-        features='inception',
         reals='train',
-        measures=('source_l2', 'source_psnr', 'source_ssim'),
         counts=(1000, 1000),
     ),
     'stargan_v2_latent': Protocol(

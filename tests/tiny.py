@@ -33,6 +33,9 @@ TINY = {
         'matching_weight': 1.0,
     },
 }
+# CycleGAN's first batch has a ReLU or an absolute value within rounding of its kink: on one device alone its gradients
+# differ from one optimization level of XLA to another by 60 times the tolerance, those of the second by a hundredth.
+SEEDS = {'cyclegan': 1}
 DOMAINS = {'cut': 2, 'cyclegan': 2, 'pix2pix': 2, 'stargan_v2': 3}
 # All of a method's tests run in one worker, which keeps what is compiled.
 every_method = pytest.mark.parametrize(
@@ -108,12 +111,14 @@ def _without_optimizers(state):
     return state
 
 
-def gradients_of(experiment, name, batch_size=BATCH, seed=0, **options):
+def gradients_of(experiment, name, batch_size=BATCH, seed=None, **options):
     # Whole on every device, so that each of several processes sees them.
     whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(experiment.mesh))
     before = jax.device_get(whole(plain_state(experiment).params))
     state, scalars = plain_gradient_step(experiment, batch_size=batch_size, **options)(
-        plain_state(experiment), make_batch(experiment, name, seed, batch_size), jax.random.key(1)
+        plain_state(experiment),
+        make_batch(experiment, name, SEEDS.get(name, 0) if seed is None else seed, batch_size),
+        jax.random.key(1),
     )
     return jax.tree.map(np.subtract, before, jax.device_get(whole(state.params))), jax.device_get(scalars)
 

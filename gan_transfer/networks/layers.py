@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gan_transfer.networks import convolution
+from gan_transfer.networks.two_means import two_means
 
 Initializer = Callable[..., Array]
 
@@ -39,28 +40,54 @@ def reflection_pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h
 
     Reverse-mode derivatives of any order; no forward mode.
     """
-    return jnp.pad(x, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode='reflect')
+    return jax.lax.platform_dependent(
+        x,
+        # Borders set beside the image are two passes over it on a GPU, with nothing fused into the second.
+        cuda=functools.partial(reflection_pad_as_sum, amount=amount),
+        default=lambda y: jnp.pad(y, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode='reflect'),
+    )
+
+
+def reflection_pad_as_sum(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:
+    """What `reflection_pad` is on a GPU: the nine parts of the result, each in zeros, as one sum."""
+    sizes = tuple(size + 2 * amount for size in x.shape[1:3])
+    return _sum_of_parts(x, sizes, tuple(_mirrored(size, amount) for size in x.shape[1:3]))
 
 
 def _reflection_pad_pulled_back(amount: int, _: None, gradient: Array) -> tuple[Array]:
     # Centre, borders and corners as one sum, which becomes one pass over the image or none; the derivative of `jnp.pad`
     # is a pass for each border.
-    height, width = (size - 2 * amount for size in gradient.shape[1:3])
+    sizes = tuple(size - 2 * amount for size in gradient.shape[1:3])
+    parts = (
+        tuple((to, count, start, mirrored) for start, count, to, mirrored in _mirrored(size, amount))
+        for size in sizes
+    )
+    return (_sum_of_parts(gradient, sizes, tuple(parts)),)
 
-    def parts(
-        size: int,
-    ) -> tuple[tuple[int, int, int, bool], ...]:  # from where, how many, to where, mirrored
-        ends = ((0, amount, 1, True), (amount + size, amount, size - 1 - amount, True))
-        return ((amount, size, 0, False), *ends)
 
-    total = jnp.zeros((), gradient.dtype)
-    for top, rows, y, flip_y in parts(height):
-        for left, columns, x, flip_x in parts(width):
-            part = gradient[:, top : top + rows, left : left + columns]
-            part = jax.lax.rev(part, [axis for axis, flip in ((1, flip_y), (2, flip_x)) if flip])
-            edges = ((0, 0), (y, height - rows - y), (x, width - columns - x), (0, 0))
+# Along one direction: from where, how many, to where, mirrored.
+Part = tuple[int, int, int, bool]
+
+
+def _mirrored(size: int, amount: int) -> tuple[Part, ...]:
+    """What `size` pixels are, centre and two ends, after the padding."""
+    ends = ((1, amount, 0, True), (size - 1 - amount, amount, amount + size, True))
+    return ((0, size, amount, False), *ends)
+
+
+def _sum_of_parts(
+    x: Array, sizes: tuple[int, ...], parts: tuple[tuple[Part, ...], tuple[Part, ...]]
+) -> Array:
+    """Sums, for every part of the height and every part of the width, x's part put into zeros of `sizes`."""
+    height, width = sizes
+    total = jnp.zeros((), x.dtype)
+    for top, rows, y, flip_y in parts[0]:
+        for left, columns, z, flip_z in parts[1]:
+            part = x[:, top : top + rows, left : left + columns]
+            part = jax.lax.rev(part, [axis for axis, flip in ((1, flip_y), (2, flip_z)) if flip])
+            edges = ((0, 0), (y, height - rows - y), (z, width - columns - z), (0, 0))
             total += jnp.pad(part, edges)
-    return (total,)
+    return total
 
 
 reflection_pad.defvjp(lambda x, amount: (reflection_pad(x, amount), None), _reflection_pad_pulled_back)
@@ -96,17 +123,16 @@ def normalize_instances(x: Float[Array, 'b h w c'], epsilon: float = 1e-5) -> Fl
 
 def _normalize_instances(x: Array, epsilon: float) -> tuple[Array, tuple[Array, Array, Array]]:
     values = x.astype(jnp.float32)
-    mean = values.mean((1, 2), keepdims=True)
-    centred = values - mean
     if x.dtype == jnp.bfloat16:
         # Both sums in one pass. Their difference loses some 2^-23 of the mean's square; rounding to bfloat16 has
         # added 2^-19 of it to the variance before.
-        variance = jnp.square(values).mean((1, 2), keepdims=True) - jnp.square(mean)
-        variance = jnp.maximum(variance, 0)
+        mean, squares = two_means(values, jnp.square(values))
+        variance = jnp.maximum(squares - jnp.square(mean), 0)
     else:
-        variance = jnp.square(centred).mean((1, 2), keepdims=True)
+        mean = values.mean((1, 2), keepdims=True)
+        variance = jnp.square(values - mean).mean((1, 2), keepdims=True)
     scale = jax.lax.rsqrt(variance + epsilon)
-    return (centred * scale).astype(x.dtype), (x, mean, scale)
+    return ((values - mean) * scale).astype(x.dtype), (x, mean, scale)
 
 
 def _normalize_instances_pulled_back(
@@ -115,8 +141,7 @@ def _normalize_instances_pulled_back(
     # The sum of a few means; the derivatives of the single operations are as many passes over the image.
     x, mean, scale = given
     normalized, values = (x.astype(jnp.float32) - mean) * scale, gradient.astype(jnp.float32)
-    average = values.mean((1, 2), keepdims=True)
-    along = (values * normalized).mean((1, 2), keepdims=True)
+    average, along = two_means(values, values * normalized)
     return ((scale * (values - average - normalized * along)).astype(x.dtype),)
 
 

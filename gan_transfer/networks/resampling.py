@@ -9,22 +9,26 @@ from jaxtyping import Array, Float
 
 def blur_downsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
     """Every second pixel of the image blurred by [1, 2, 1] / 4 in both directions, borders mirrored (Zhang 2019)."""
-    return jax.lax.platform_dependent(x, cpu=_blur_downsample_on_cpu, default=blur_downsample_by_filter)
+    return jax.lax.platform_dependent(
+        x, cpu=_blur_downsample_by_slices, cuda=_blur_downsample_by_slices, default=blur_downsample_by_filter
+    )
 
 
 def blur_upsample(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
     """Twice the size by the filter [1, 3, 3, 1] / 4 in both directions, borders repeated: linear interpolation."""
-    return jax.lax.platform_dependent(x, cpu=_blur_upsample_on_cpu, default=blur_upsample_by_filter)
+    return jax.lax.platform_dependent(
+        x, cpu=_blur_upsample_by_slices, cuda=_blur_upsample_by_slices, default=blur_upsample_by_filter
+    )
 
 
 def blur_downsample_by_filter(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    """What `blur_downsample` is on accelerators: one pass over the image, where slices of it are several."""
+    """What `blur_downsample` is on a TPU: one pass over the image, where slices of it are several."""
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')
     return _filter(padded, (1, 2, 1), window_strides=(2, 2))
 
 
 def blur_upsample_by_filter(x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 c']:
-    """What `blur_upsample` is on accelerators: one pass over the image, nothing to interleave."""
+    """What `blur_upsample` is on a TPU: one pass over the image, nothing to interleave."""
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
     return _filter(padded, (1, 3, 3, 1), window_strides=(1, 1), lhs_dilation=(2, 2))
 
@@ -43,7 +47,7 @@ def _filter(x: Array, taps: tuple[int, ...], **steps: Any) -> Array:
     )
 
 
-def _blur_downsample_on_cpu(x: Array) -> Array:
+def _blur_downsample_by_slices(x: Array) -> Array:
     def halve(y: Array, axis: int) -> Array:
         # As pairs of pixels: slices with a step have slow gradients.
         edges = [(0, 0)] * 4
@@ -61,7 +65,7 @@ def _blur_downsample_on_cpu(x: Array) -> Array:
     return halve(halve(x, 1), 2)
 
 
-def _blur_upsample_on_cpu(x: Array) -> Array:
+def _blur_upsample_by_slices(x: Array) -> Array:
     def double(y: Array, axis: int) -> Array:
         edges = [(0, 0)] * 4
         edges[axis] = (1, 1)

@@ -8,6 +8,7 @@ from jax.sharding import PartitionSpec
 
 from gan_transfer import sharding
 from gan_transfer.networks import layers, resampling
+from gan_transfer.networks.two_means import two_means, two_means_in_two_stages
 
 
 def _images(shape, seed=0):
@@ -57,7 +58,7 @@ RESAMPLINGS = pytest.mark.parametrize(
     ('downsample', 'upsample'),
     [
         (resampling.blur_downsample, resampling.blur_upsample),
-        (resampling.blur_downsample_by_filter, resampling.blur_upsample_by_filter),  # of accelerators
+        (resampling.blur_downsample_by_filter, resampling.blur_upsample_by_filter),  # of TPUs
     ],
 )
 
@@ -97,13 +98,19 @@ def _plain_normalize(x):
     return centred * jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + 1e-5)
 
 
+def _plain_means(x):
+    return jnp.concatenate([y.mean((1, 2), keepdims=True) for y in (x, jnp.sin(x))], -1)
+
+
 @pytest.mark.parametrize(
     ('function', 'plain'),
     [
         (lambda x: layers.reflection_pad(x, 3), _plain_pad),
+        (lambda x: layers.reflection_pad_as_sum(x, 3), _plain_pad),
         (layers.normalize_instances, _plain_normalize),
+        (lambda x: jnp.concatenate(two_means(x, jnp.sin(x)), -1), _plain_means),
     ],
-    ids=['reflection_pad', 'normalize_instances'],
+    ids=['reflection_pad', 'reflection_pad_as_sum', 'normalize_instances', 'two_means'],
 )
 @pytest.mark.parametrize('height', [4, 9])  # the mirrored borders overlap, and do not
 def test_derivatives_of_our_own_equal_the_automatic_ones(function, plain, height):
@@ -116,3 +123,13 @@ def test_derivatives_of_our_own_equal_the_automatic_ones(function, plain, height
 
     for ours, theirs in zip(derivatives(function), derivatives(plain), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_two_means_are_the_same_in_two_stages():
+    first, second = _images((2, 5, 7, 3)), _images((2, 5, 7, 3)) ** 2
+    for one, other in zip(
+        two_means_in_two_stages(first, second),
+        (y.mean((1, 2), keepdims=True) for y in (first, second)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-6)

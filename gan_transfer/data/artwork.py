@@ -4,14 +4,17 @@ Every key (a character) is drawn in every domain. A preparation renders all of t
 which keys a domain may train on is decided when reading, so that one preparation serves every experiment.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import io
+import multiprocessing
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +32,7 @@ from gan_transfer.data.progress import track
 PREPARATION_VERSION = 1  # of the layout on disk that is common to all artwork
 TEST_BUCKETS = (8, 9)  # of the ten that keys are hashed into
 SPLIT = 'artwork'
+FEW = 500  # keys that one process draws sooner than several have started
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,16 +99,41 @@ class ArtworkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict]]:
-        for key in track(self._keys, f'{self._artwork.name} at {self._image_size} px'):
-            images = self._artwork.render(key, self._image_size)
-            yield key, {'key': key, **{name: _to_png(image) for name, image in images.items()}}
+        draw = functools.partial(_draw, self._artwork.render, self._image_size)
+        drawings = track(
+            _in_processes(draw, self._keys), f'{self._artwork.name} at {self._image_size} px', len(self._keys)
+        )
+        for key, images in zip(self._keys, drawings, strict=True):
+            # TFDS would take plain bytes for a path.
+            yield key, {'key': key, **{name: io.BytesIO(image) for name, image in images.items()}}
+
+
+def _in_processes(draw: Callable[[str], dict[str, bytes]], keys: Sequence[str]) -> Iterator[dict[str, bytes]]:
+    """Draws on all cores: the renderers keep Python's lock, so that threads would take turns."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    if cores == 1 or len(keys) < FEW:
+        yield from map(draw, keys)
+        return
+    with concurrent.futures.ProcessPoolExecutor(
+        cores,
+        multiprocessing.get_context('spawn'),
+        # Ctrl-C is answered by this process, which ends the others.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
+        yield from pool.map(draw, keys, chunksize=8)
+
+
+def _draw(render: Callable[[str, int], dict[str, np.ndarray]], size: int, key: str) -> dict[str, bytes]:
+    """Draws a key in every domain, as PNG."""
+    return {name: _to_png(image) for name, image in render(key, size).items()}
 
 
 def _to_png(image: np.ndarray) -> bytes:
     done, data = cv2.imencode('.png', image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise RuntimeError(f'no PNG of an image of shape {image.shape}')
-    return io.BytesIO(data.tobytes())  # TFDS would take plain bytes for a path
+    return data.tobytes()
 
 
 def folder_name(artwork: Artwork, image_size: int, limit: int = 0) -> str:

@@ -1,3 +1,4 @@
+import concurrent.futures
 import importlib.metadata
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from gan_transfer.data import artwork as artwork_lib
-from gan_transfer.data import emoji
+from gan_transfer.data import emoji, pets
 from gan_transfer.data.artwork import Artwork, bucket, is_test, open_artwork, prepare_artwork, share
 
 KEYS = [f'{number:x}' for number in range(1000, 1060)]
@@ -199,3 +200,21 @@ def test_the_progress_bars_of_tfds_stay_as_they_were(active, monkeypatch, tmp_pa
     monkeypatch.setattr(tqdm_utils, '_active', active)
     prepare_artwork(made(Painter()), 4, tmp_path, limit=2)
     assert tqdm_utils._active is active
+
+
+def test_many_keys_are_drawn_by_several_processes_and_stay_in_order(tmp_path, monkeypatch):
+    started = []
+    real = concurrent.futures.ProcessPoolExecutor
+    monkeypatch.setattr(
+        artwork_lib.concurrent.futures,
+        'ProcessPoolExecutor',
+        lambda workers, *args, **kwargs: started.append(workers) or real(2, *args, **kwargs),
+    )
+    monkeypatch.setattr(artwork_lib.os, 'sched_getaffinity', lambda process: {0, 1})
+    dataset = open_artwork(pets.artwork(artwork_lib.FEW), 8, tmp_path, share_keys=True)
+    assert started == [2]
+    examples = [
+        example for i in range(0, 20, 3) for example in (dataset.train['cat'][i], dataset.test['dog'][i])
+    ]
+    for example, domain in zip(examples, ('cat', 'dog') * 10, strict=False):
+        np.testing.assert_array_equal(example.image, pets.render(example.key, 8)[domain])

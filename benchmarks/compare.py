@@ -1,6 +1,7 @@
 """Times our steps and translation against PyTorch's and ONNX Runtime's, on the same machine in the same run.
 
     make benchmark
+    python -m benchmarks.compare --gpu
 
 Every side is a process of its own with all cores; rounds go from side to side, so that a machine whose speed drifts
 drifts for all of them. Writes `--output` (JSON) and prints a table: medians, ratios of the medians, and what share of
@@ -9,6 +10,7 @@ the matrix-product peak the useful products make up (those of the PyTorch twin, 
 
 import argparse
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -20,22 +22,27 @@ from typing import Any
 import rich.console
 import rich.table
 
-from benchmarks.tasks import TASKS, Task
+from benchmarks.tasks import EVERY_TASK, GPU_TASKS, TASKS, Task
 from benchmarks.workers import THREADS
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 class Side:
-    """A worker: `about` what it built, then runs on demand."""
+    """A worker: `build` returns when it has built its task, then it runs on demand."""
 
     def __init__(self, name: str, index: int, folder: str):
         command = [sys.executable, '-m', 'benchmarks.workers', name, str(index), folder]
+        # On a GPU several programs share the memory.
+        environment = {**os.environ, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.name, self.runs = name, []
-        self.about = self._answer()
+        self.name, self.runs, self.about = name, [], None
+
+    def build(self) -> None:
+        if self.about is None:
+            self.about = self._answer()
 
     def _answer(self) -> dict[str, Any]:
         for line in self.process.stdout:
@@ -63,9 +70,14 @@ class Side:
 def measure(task: Task, rounds: int) -> dict[str, Any]:
     """Returns what each side took, and the matrix-product peak of the same rounds."""
     with tempfile.TemporaryDirectory() as folder:
+        sides = []
         # PyTorch first: it leaves weights and picture for the others.
-        order = sorted(task.sides, key=lambda side: side != 'pytorch')
-        sides = [Side(name, TASKS.index(task), folder) for name in (*order, 'matrix_product')]
+        for name in (*sorted(task.sides, key=lambda side: side != 'pytorch'), 'matrix_product'):
+            sides.append(Side(name, EVERY_TASK.index(task), folder))
+            if task.device == 'cpu':
+                sides[-1].build()
+        for side in sides:
+            side.build()
         for _ in range(rounds):
             for side in sides:
                 side.run()
@@ -88,7 +100,7 @@ def show(results: list[dict[str, Any]], console: rich.console.Console) -> None:
     table = rich.table.Table('task', 'ours', 'PyTorch', 'channels last', 'ONNX Runtime', 'ratio', 'of peak')
     for result in results:
         seconds = [
-            f'{result["sides"][side]["median_seconds"]:.3f} s' if side in result['sides'] else ''
+            f'{result["sides"][side]["median_seconds"] * 1000:.1f} ms' if side in result['sides'] else ''
             for side in ('ours', 'pytorch', 'pytorch_channels_last', 'onnxruntime')
         ]
         ratio = f'{result["times_as_fast_as_pytorch_at_its_best"]:.2f}'
@@ -101,11 +113,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--rounds', type=int, default=5, help='counted runs of each side')
     parser.add_argument('--only', default='', help='tasks whose name has this in it')
+    parser.add_argument('--gpu', action='store_true', help='the tasks for an 80 GB GPU')
     parser.add_argument('--output', default='', help='JSON file to write')
     arguments = parser.parse_args()
     console = rich.console.Console(soft_wrap=True, highlight=False)
     results = []
-    for task in TASKS:
+    for task in GPU_TASKS if arguments.gpu else TASKS:
         if arguments.only in task.name:
             results.append(measure(task, arguments.rounds))
             show(results[-1:], console)

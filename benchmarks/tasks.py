@@ -14,6 +14,9 @@ class Task:
       size: pixels.
       batch: images.
       sides: who takes part, of `workers.WORKERS`.
+      dtype: of the arithmetic; for PyTorch 'bfloat16' is autocast.
+      device: 'cpu' or 'cuda'.
+      steps: in a row, of which the mean is taken.
     """
 
     name: str
@@ -22,6 +25,9 @@ class Task:
     size: int
     batch: int
     sides: tuple[str, ...] = ('ours', 'pytorch', 'pytorch_channels_last')
+    dtype: str = 'float32'
+    device: str = 'cpu'
+    steps: int = 1
 
 
 TASKS = (
@@ -38,3 +44,21 @@ TASKS = (
         ('ours', 'pytorch', 'pytorch_channels_last', 'onnxruntime'),
     ),
 )
+
+
+def _on_gpu(name: str, method: str, batch: int, dtype: str) -> Task:
+    name = f'{name} step, 256 px, batch {batch}, {dtype}'
+    return Task(name, method, 'step', 256, batch, dtype=dtype, device='cuda', steps=10)
+
+
+GPU_TASKS = (
+    _on_gpu('CycleGAN', 'cyclegan', 1, 'float32'),
+    _on_gpu('CycleGAN', 'cyclegan', 8, 'bfloat16'),
+    _on_gpu('CUT', 'cut', 1, 'float32'),
+    _on_gpu('CUT', 'cut', 8, 'bfloat16'),
+    _on_gpu('pix2pix', 'pix2pix', 1, 'float32'),
+    _on_gpu('StarGAN v2', 'stargan_v2', 8, 'float32'),
+    _on_gpu('StarGAN v2', 'stargan_v2', 8, 'bfloat16'),
+)
+# A worker finds its task by its place here.
+EVERY_TASK = (*TASKS, *GPU_TASKS)

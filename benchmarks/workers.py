@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.batches import DOMAINS, random_batch
-from benchmarks.tasks import TASKS, Task
+from benchmarks.tasks import EVERY_TASK, Task
 
 Built = tuple[Callable[[], object], dict[str, float]]
 WEIGHTS, ONNX, IMAGE, TRANSLATED = 'generator.npz', 'generator.onnx', 'image.npy', 'translated.npy'
@@ -41,6 +41,7 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     # The paper's widths, where the config has others.
     options = {'generator_depth': config.method.generator_depth} if task.method == 'pix2pix' else {}
     config.method, config.batch_size = common.method(task.method, **options), task.batch
+    config.compute_dtype = task.dtype
     mesh = sharding.make_mesh(jax.local_devices()[:1])
     experiment = make_experiment(config, domains=DOMAINS, mesh=mesh)
     if task.kind == 'translate':
@@ -54,7 +55,8 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
 
     def run() -> None:
         nonlocal state
-        state, scalars = step(state, batch, key)
+        for _ in range(task.steps):
+            state, scalars = step(state, batch, key)
         jax.block_until_ready((state, scalars))
 
     return run, about
@@ -93,16 +95,26 @@ def pytorch(task: Task, folder: pathlib.Path, *, channels_last: bool = False) ->
     from benchmarks import pytorch_networks, pytorch_steps
 
     torch.set_num_threads(THREADS)
+    torch.set_default_device(task.device)
+    torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
 
     def to(value):
         return value.to(memory_format=torch.channels_last) if channels_last else value
 
     if task.kind == 'step':
-        run = pytorch_steps.STEPS[task.method](task.size, task.batch, to)
+        step = pytorch_steps.STEPS[task.method](task.size, task.batch, to)
+
+        def run():
+            with torch.autocast(task.device, torch.bfloat16, enabled=task.dtype == 'bfloat16'):
+                for _ in range(task.steps):
+                    step()
+            if task.device == 'cuda':
+                torch.cuda.synchronize()
+
         with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
             run()
-        return run, {'flops': counter.get_total_flops()}
+        return run, {'flops': counter.get_total_flops() / task.steps}
     generator, images = (
         pytorch_networks.ResNetGenerator(),
         torch.rand(task.batch, 3, task.size, task.size) * 2 - 1,
@@ -141,35 +153,47 @@ def onnxruntime(task: Task, folder: pathlib.Path) -> Built:
 
 
 def matrix_product(task: Task, folder: pathlib.Path) -> Built:
-    """Products of two 1024x1024 matrices: the machine's peak, by the clock of the same rounds."""
-    del task, folder
+    """Products of two square matrices: the machine's peak, by the clock of the same rounds."""
+    del folder
     import jax
-    import jax.numpy as jnp
 
-    a = jnp.ones((1024, 1024))
+    size = 1024 if task.device == 'cpu' else 8192
+    a = jax.random.normal(jax.random.key(0), (size, size), task.dtype)
     product = jax.jit(lambda x: x @ x).lower(a).compile()
 
     def run() -> None:
-        for _ in range(20):
-            product(a).block_until_ready()
+        for _ in range(20 * task.steps):
+            last = product(a)
+            if task.device == 'cpu':
+                last.block_until_ready()
+        last.block_until_ready()
 
-    return run, {'flops': 20 * 2 * 1024**3}
+    return run, {'flops': 20 * 2 * size**3}
 
 
 WORKERS = {f.__name__: f for f in (ours, pytorch, pytorch_channels_last, onnxruntime, matrix_product)}
 
 
+def _peak_memory(task: Task) -> int:
+    """Bytes that this process took at most, of the device's memory."""
+    if task.device == 'cpu':
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if 'torch' in sys.modules:
+        return sys.modules['torch'].cuda.max_memory_allocated()
+    return sys.modules['jax'].local_devices()[0].memory_stats()['peak_bytes_in_use']
+
+
 def main(side: str, index: str, folder: str) -> None:
-    run, about = WORKERS[side](TASKS[int(index)], pathlib.Path(folder))
+    task = EVERY_TASK[int(index)]
+    run, about = WORKERS[side](task, pathlib.Path(folder))
     run()  # the first run is never counted
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
         run()  # nor the first of each turn: caches and memory are the others' by then
         started = time.perf_counter()
         run()
-        seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({'seconds': seconds, 'peak_memory_gib': peak}), flush=True)
+        seconds = (time.perf_counter() - started) / task.steps
+        print(json.dumps({'seconds': seconds, 'peak_memory_gib': _peak_memory(task) / 2**30}), flush=True)
 
 
 if __name__ == '__main__':

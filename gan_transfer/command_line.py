@@ -51,7 +51,7 @@ def _with_config_of_the_run(argv: list[str]) -> list[str]:
     workdir = _given(argv, 'workdir')
     if workdir is None or any(_given(argv, name) is not None for name in ('config', 'real', 'from')):
         return argv
-    if not any(argument.lstrip('-').startswith('config.') for argument in argv):
+    if not any(argument.lstrip('-').removeprefix('no').startswith('config.') for argument in argv):
         return argv
     return [argv[0], f'--config={RUN_CONFIG}:{workdir}', *argv[1:]]
 

@@ -40,15 +40,16 @@ def test_what_a_mode_does_not_take_is_one_line(arguments, parts):
 @pytest.mark.parametrize(
     ('override', 'part'),
     [
-        ('batch_size=8', 'was started with another config (batch_size: 4 -> 8)'),
-        ('bach_size=8', 'unknown key --config.bach_size; did you mean config.batch_size?'),
-        ('evaluation.protocols=default', 'has no checkpoint yet'),
+        ('config.batch_size=8', 'was started with another config (batch_size: 4 -> 8)'),
+        ('noconfig.data.flip', 'was started with another config (data.flip: true -> false)'),
+        ('config.bach_size=8', 'unknown key --config.bach_size; did you mean config.batch_size?'),
+        ('config.evaluation.protocols=default', 'has no checkpoint yet'),
     ],
 )
 def test_overrides_without_a_config_are_of_the_run(tmp_path, override, part):
     config = pix2pix.get_config('size=32,tiny')
     run_config.save(str(tmp_path), config)
-    arguments = (f'--workdir={tmp_path}', f'--config.{override}', '--mode=evaluate')
+    arguments = (f'--workdir={tmp_path}', f'--{override}', '--mode=evaluate')
     assert part in command.error_line(*arguments)
 
 

@@ -42,14 +42,14 @@ def reflection_pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h
     """
     return jax.lax.platform_dependent(
         x,
-        # Borders set beside the image are two passes over it on a GPU, with nothing fused into the second.
-        cuda=functools.partial(reflection_pad_as_sum, amount=amount),
-        default=lambda y: jnp.pad(y, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode='reflect'),
+        cpu=lambda y: jnp.pad(y, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode='reflect'),
+        # Borders set beside the image are two passes over it on accelerators, with nothing fused into the second.
+        default=functools.partial(reflection_pad_as_sum, amount=amount),
     )
 
 
 def reflection_pad_as_sum(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:
-    """What `reflection_pad` is on a GPU: the nine parts of the result, each in zeros, as one sum."""
+    """What `reflection_pad` is on accelerators: the nine parts of the result, each in zeros, as one sum."""
     sizes = tuple(size + 2 * amount for size in x.shape[1:3])
     return _sum_of_parts(x, sizes, tuple(_mirrored(size, amount) for size in x.shape[1:3]))
 

@@ -1,7 +1,7 @@
 """Times our steps and translation against PyTorch's and ONNX Runtime's, on the same machine in the same run.
 
     make benchmark
-    python -m benchmarks.compare --gpu
+    python -m benchmarks.compare --gpu  # where jax and torch have one
 
 Every side is a process of its own with all cores; rounds go from side to side, so that a machine whose speed drifts
 drifts for all of them. Writes `--output` (JSON) and prints a table: medians, ratios of the medians, and what share of
@@ -9,6 +9,7 @@ the matrix-product peak the useful products make up (those of the PyTorch twin, 
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -29,7 +30,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 class Side:
-    """A worker: `build` returns when it has built its task, then it runs on demand."""
+    """A worker: `about` what it built, then runs on demand."""
 
     def __init__(self, name: str, index: int, folder: str):
         command = [sys.executable, '-m', 'benchmarks.workers', name, str(index), folder]
@@ -38,11 +39,8 @@ class Side:
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.name, self.runs, self.about = name, [], None
-
-    def build(self) -> None:
-        if self.about is None:
-            self.about = self._answer()
+        self.name, self.runs = name, []
+        self.about = self._answer()
 
     def _answer(self) -> dict[str, Any]:
         for line in self.process.stdout:
@@ -70,14 +68,9 @@ class Side:
 def measure(task: Task, rounds: int) -> dict[str, Any]:
     """Returns what each side took, and the matrix-product peak of the same rounds."""
     with tempfile.TemporaryDirectory() as folder:
-        sides = []
         # PyTorch first: it leaves weights and picture for the others.
-        for name in (*sorted(task.sides, key=lambda side: side != 'pytorch'), 'matrix_product'):
-            sides.append(Side(name, EVERY_TASK.index(task), folder))
-            if task.device == 'cpu':
-                sides[-1].build()
-        for side in sides:
-            side.build()
+        order = sorted(task.sides, key=lambda side: side != 'pytorch')
+        sides = [Side(name, EVERY_TASK.index(task), folder) for name in (*order, 'matrix_product')]
         for _ in range(rounds):
             for side in sides:
                 side.run()
@@ -100,7 +93,7 @@ def show(results: list[dict[str, Any]], console: rich.console.Console) -> None:
     table = rich.table.Table('task', 'ours', 'PyTorch', 'channels last', 'ONNX Runtime', 'ratio', 'of peak')
     for result in results:
         seconds = [
-            f'{result["sides"][side]["median_seconds"] * 1000:.1f} ms' if side in result['sides'] else ''
+            f'{result["sides"][side]["median_seconds"]:#.4g} s' if side in result['sides'] else ''
             for side in ('ours', 'pytorch', 'pytorch_channels_last', 'onnxruntime')
         ]
         ratio = f'{result["times_as_fast_as_pytorch_at_its_best"]:.2f}'
@@ -125,6 +118,7 @@ def main() -> None:
     show(results, console)
     if arguments.output:
         machine = {'processor': platform.machine(), 'cores': THREADS, 'python': platform.python_version()}
+        machine |= {name: importlib.metadata.version(name) for name in ('jax', 'torch')}
         document = {'machine': machine, 'results': results}
         pathlib.Path(arguments.output).write_text(json.dumps(document, indent=2) + '\n')
 

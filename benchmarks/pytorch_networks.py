@@ -114,7 +114,7 @@ class PatchProjection(nn.Module):
         projected, used = [], []
         for i, (layer, feature) in enumerate(zip(self.layers, features, strict=True)):
             flat = feature.permute(0, 2, 3, 1).flatten(1, 2)
-            where = torch.randperm(flat.shape[1])[:256] if places is None else places[i]
+            where = torch.randperm(flat.shape[1], device=flat.device)[:256] if places is None else places[i]
             projected.append(functional.normalize(layer(flat[:, where].flatten(0, 1)), dim=1))
             used.append(where)
         return projected, used
@@ -246,7 +246,7 @@ class MappingNetwork(nn.Module):
     def forward(self, latent, domain):
         shared = self.shared(latent)
         styles = torch.stack([head(shared) for head in self.domains], 1)
-        return styles[torch.arange(len(domain)), domain]
+        return styles[torch.arange(len(domain), device=domain.device), domain]
 
 
 class StarGanTrunk(nn.Module):
@@ -265,4 +265,6 @@ class StarGanTrunk(nn.Module):
 
     def forward(self, x, domain):
         shared = self.layers(x)
-        return torch.stack([head(shared) for head in self.heads], 1)[torch.arange(len(domain)), domain]
+        return torch.stack([head(shared) for head in self.heads], 1)[
+            torch.arange(len(domain), device=domain.device), domain
+        ]

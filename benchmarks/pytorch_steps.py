@@ -67,7 +67,9 @@ def cut(size: int, batch: int, to):
         for query, key in zip(projection(queries, places)[0], keys, strict=True):
             query, key = (x.unflatten(0, (batch, -1)) for x in (query, key.detach()))
             logits = torch.bmm(query, key.transpose(1, 2)).flatten(0, 1) / 0.07
-            total += functional.cross_entropy(logits, torch.arange(query.shape[1]).repeat(batch))
+            total += functional.cross_entropy(
+                logits, torch.arange(query.shape[1], device=query.device).repeat(batch)
+            )
         return total / len(keys)
 
     def step():

@@ -42,7 +42,10 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     options = {'generator_depth': config.method.generator_depth} if task.method == 'pix2pix' else {}
     config.method, config.batch_size = common.method(task.method, **options), task.batch
     config.compute_dtype = task.dtype
-    mesh = sharding.make_mesh(jax.local_devices()[:1])
+    (device, *_) = jax.local_devices()
+    if (device.platform == 'cpu') != (task.device == 'cpu'):
+        raise RuntimeError(f'the task is for {task.device}; JAX has {device.device_kind}')
+    mesh = sharding.make_mesh([device])
     experiment = make_experiment(config, domains=DOMAINS, mesh=mesh)
     if task.kind == 'translate':
         return _our_translation(experiment, folder)
@@ -51,7 +54,11 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
     started = time.perf_counter()
     step = experiment.train_step.lower(state, batch, key).compile()
-    about = {'compile_seconds': time.perf_counter() - started, 'flops_of_xla': step.cost_analysis()['flops']}
+    about = {
+        'compile_seconds': time.perf_counter() - started,
+        'flops_of_xla': step.cost_analysis()['flops'],
+        'device': device.device_kind,
+    }
 
     def run() -> None:
         nonlocal state
@@ -95,19 +102,22 @@ def pytorch(task: Task, folder: pathlib.Path, *, channels_last: bool = False) ->
     from benchmarks import pytorch_networks, pytorch_steps
 
     torch.set_num_threads(THREADS)
-    torch.set_default_device(task.device)
-    torch.backends.cudnn.benchmark = True
+    if task.device == 'cuda':
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision('high')  # TensorFloat-32, as for convolutions and as in JAX
     torch.manual_seed(0)
 
     def to(value):
         return value.to(memory_format=torch.channels_last) if channels_last else value
 
     if task.kind == 'step':
-        step = pytorch_steps.STEPS[task.method](task.size, task.batch, to)
+        with torch.device(task.device):
+            step = pytorch_steps.STEPS[task.method](task.size, task.batch, to)
 
         def run():
-            with torch.autocast(task.device, torch.bfloat16, enabled=task.dtype == 'bfloat16'):
-                for _ in range(task.steps):
+            for _ in range(task.steps):
+                # Left after every step: it keeps the weights as they were when they were first cast.
+                with torch.autocast(task.device, torch.bfloat16, enabled=task.dtype == 'bfloat16'):
                     step()
             if task.device == 'cuda':
                 torch.cuda.synchronize()

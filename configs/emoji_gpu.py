@@ -2,8 +2,9 @@
 
     python launch.py --config=configs/emoji_gpu.py --workdir=runs/emoji_gpu --mode=train
 
-The recipe of `emoji_stargan_v2.py` at twice the size in bfloat16, with targets of other domains only: five minutes of
-an H100 that had other work too. Styles and colours are right, faces get lost; `docs/results.md` has the numbers.
+The recipe of `emoji_stargan_v2.py` at twice the size, in bfloat16 and batches of eight: wider networks with one halving
+more, targets of other domains only, twice the R1, a lower rate. Five minutes of an H100 that had other work too. Styles
+are right, fills are blotchy and faces get lost: worse than at 64 px; `docs/results.md` has the numbers.
 """
 
 from configs import common, emoji_stargan_v2

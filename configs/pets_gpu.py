@@ -9,10 +9,11 @@ discriminator sees a whole head at once. `docs/results.md` has the numbers.
 from configs import common, equal_time
 from gan_transfer.errors import UserError
 
+# What fitted into three minutes of an H100 that had other work too.
 IMAGES = {
     'cut': 51_200,
     'cyclegan': 17_600,
-}  # what fitted into three minutes of an H100 that had other work too
+}
 
 
 def get_config(argument=''):

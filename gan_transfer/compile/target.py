@@ -62,7 +62,10 @@ def devices(part: Slice) -> list[Any]:
     """
     package, install = {
         'tpu': ('libtpu', '-r requirements-tpu-compile.txt'),
-        'cuda': ('jax_cuda12_plugin', '--no-deps -r requirements-gpu-compile.txt'),
+        'cuda': (
+            'jax_cuda12_plugin',
+            f'--no-deps jax-cuda12-pjrt=={jax.__version__} jax-cuda12-plugin=={jax.__version__}',
+        ),
     }[part.chip.platform]
     if importlib.util.find_spec(package) is None:
         raise UserError(

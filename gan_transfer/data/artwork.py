@@ -4,17 +4,14 @@ Every key (a character) is drawn in every domain. A preparation renders all of t
 which keys a domain may train on is decided when reading, so that one preparation serves every experiment.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import io
-import multiprocessing
 import os
 import shutil
-import signal
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,12 +24,12 @@ from tensorflow_datasets.core.utils import tqdm_utils
 
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
+from gan_transfer.data.in_processes import map_in_processes
 from gan_transfer.data.progress import track
 
 PREPARATION_VERSION = 1  # of the layout on disk that is common to all artwork
 TEST_BUCKETS = (8, 9)  # of the ten that keys are hashed into
 SPLIT = 'artwork'
-FEW = 500  # keys that one process draws sooner than several have started
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +44,8 @@ class Artwork:
       version: of the way of drawing; raise it when pixels change.
       licence: licence and credit of every domain.
       keys: returns all keys, sorted.
-      render: (key, size in px) -> domain -> uint8 [size, size, 3].
+      render: (key, size in px) -> domain -> uint8 [size, size, 3]; of many keys other processes call it, which must be
+        able to import it.
       aligned: pairs of domains whose drawings lie over one another.
       variant: whatever else the preparation depends on, for the name of its folder.
       truth: (key of a source, key of a target image, target domain, size in px) -> uint8 [size, size, 3], the true
@@ -101,27 +99,13 @@ class ArtworkBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self) -> Iterator[tuple[str, dict]]:
         draw = functools.partial(_draw, self._artwork.render, self._image_size)
         drawings = track(
-            _in_processes(draw, self._keys), f'{self._artwork.name} at {self._image_size} px', len(self._keys)
+            map_in_processes(draw, self._keys),
+            f'{self._artwork.name} at {self._image_size} px',
+            len(self._keys),
         )
         for key, images in zip(self._keys, drawings, strict=True):
             # TFDS would take plain bytes for a path.
             yield key, {'key': key, **{name: io.BytesIO(image) for name, image in images.items()}}
-
-
-def _in_processes(draw: Callable[[str], dict[str, bytes]], keys: Sequence[str]) -> Iterator[dict[str, bytes]]:
-    """Draws on all cores: the renderers keep Python's lock, so that threads would take turns."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    if cores == 1 or len(keys) < FEW:
-        yield from map(draw, keys)
-        return
-    with concurrent.futures.ProcessPoolExecutor(
-        cores,
-        multiprocessing.get_context('spawn'),
-        # Ctrl-C is answered by this process, which ends the others.
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    ) as pool:
-        yield from pool.map(draw, keys, chunksize=8)
 
 
 def _draw(render: Callable[[str, int], dict[str, np.ndarray]], size: int, key: str) -> dict[str, bytes]:
@@ -234,6 +218,8 @@ def open_artwork(
     limit: int = 0,
 ) -> Dataset:
     """Opens artwork as a data set, preparing it first when `cache` does not have it.
+
+    Many keys are drawn by several processes; a script that may prepare data so needs `if __name__ == '__main__'`.
 
     Test keys (sha256 mod 10 is 8 or 9) are the same in every domain and in no domain's training set. Training keys
     are divided between the domains in use, so that no drawing's counterpart is ever trained on.

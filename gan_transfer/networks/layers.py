@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -39,7 +39,14 @@ def reflection_pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h
     """Mirrors `amount` pixels at each border without repeating the edge.
 
     Reverse-mode derivatives of any order; no forward mode.
+
+    Raises:
+      ValueError: if height or width is not larger than `amount`.
     """
+    if min(x.shape[1:3]) <= amount:
+        raise ValueError(
+            f'an image of {x.shape[1]}x{x.shape[2]} pixels has no {amount} to mirror at each border'
+        )
     return jax.lax.platform_dependent(
         x,
         cpu=lambda y: jnp.pad(y, ((0, 0), (amount, amount), (amount, amount), (0, 0)), mode='reflect'),
@@ -48,45 +55,56 @@ def reflection_pad(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h
     )
 
 
+class _Part(NamedTuple):
+    """Along one direction: pixels that are put to another place."""
+
+    start: int
+    count: int
+    to: int
+    mirrored: bool
+
+
+def _padding(size: int, amount: int) -> tuple[_Part, ...]:
+    """Where `size` pixels are after the padding: once as they are, and mirrored at both ends."""
+    centre = _Part(0, size, amount, mirrored=False)
+    ends = (
+        _Part(1, amount, 0, mirrored=True),
+        _Part(size - 1 - amount, amount, amount + size, mirrored=True),
+    )
+    return (centre, *ends)
+
+
 def reflection_pad_as_sum(x: Float[Array, 'b h w c'], amount: int) -> Float[Array, 'b h2 w2 c']:
     """What `reflection_pad` is on accelerators: the nine parts of the result, each in zeros, as one sum."""
-    sizes = tuple(size + 2 * amount for size in x.shape[1:3])
-    return _sum_of_parts(x, sizes, tuple(_mirrored(size, amount) for size in x.shape[1:3]))
+    height, width = x.shape[1:3]
+    sizes = (height + 2 * amount, width + 2 * amount)
+    return _sum_of_parts(x, sizes, _padding(height, amount), _padding(width, amount))
 
 
 def _reflection_pad_pulled_back(amount: int, _: None, gradient: Array) -> tuple[Array]:
     # Centre, borders and corners as one sum, which becomes one pass over the image or none; the derivative of `jnp.pad`
     # is a pass for each border.
-    sizes = tuple(size - 2 * amount for size in gradient.shape[1:3])
-    parts = (
-        tuple((to, count, start, mirrored) for start, count, to, mirrored in _mirrored(size, amount))
-        for size in sizes
-    )
-    return (_sum_of_parts(gradient, sizes, tuple(parts)),)
-
-
-# Along one direction: from where, how many, to where, mirrored.
-Part = tuple[int, int, int, bool]
-
-
-def _mirrored(size: int, amount: int) -> tuple[Part, ...]:
-    """What `size` pixels are, centre and two ends, after the padding."""
-    ends = ((1, amount, 0, True), (size - 1 - amount, amount, amount + size, True))
-    return ((0, size, amount, False), *ends)
+    height, width = (size - 2 * amount for size in gradient.shape[1:3])
+    back = [
+        tuple(part._replace(start=part.to, to=part.start) for part in _padding(size, amount))
+        for size in (height, width)
+    ]
+    return (_sum_of_parts(gradient, (height, width), *back),)
 
 
 def _sum_of_parts(
-    x: Array, sizes: tuple[int, ...], parts: tuple[tuple[Part, ...], tuple[Part, ...]]
+    x: Array, sizes: tuple[int, int], rows: tuple[_Part, ...], columns: tuple[_Part, ...]
 ) -> Array:
-    """Sums, for every part of the height and every part of the width, x's part put into zeros of `sizes`."""
-    height, width = sizes
+    """Sums, for every part of the rows and every part of the columns, x's part put into zeros of `sizes`."""
     total = jnp.zeros((), x.dtype)
-    for top, rows, y, flip_y in parts[0]:
-        for left, columns, z, flip_z in parts[1]:
-            part = x[:, top : top + rows, left : left + columns]
-            part = jax.lax.rev(part, [axis for axis, flip in ((1, flip_y), (2, flip_z)) if flip])
-            edges = ((0, 0), (y, height - rows - y), (z, width - columns - z), (0, 0))
-            total += jnp.pad(part, edges)
+    for row in rows:
+        for column in columns:
+            part = x[:, row.start : row.start + row.count, column.start : column.start + column.count]
+            part = jax.lax.rev(part, [axis for axis, one in ((1, row), (2, column)) if one.mirrored])
+            edges = [
+                (one.to, size - one.count - one.to) for one, size in zip((row, column), sizes, strict=True)
+            ]
+            total += jnp.pad(part, ((0, 0), *edges, (0, 0)))
     return total
 
 

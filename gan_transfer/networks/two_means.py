@@ -1,6 +1,7 @@
 """The means of two images over height and width in one pass, in the form that suits the platform."""
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Images = Float[Array, 'b h w c']
@@ -27,7 +28,7 @@ def two_means_in_two_stages(first: Images, second: Images) -> Means:
     def add(x: tuple[Array, Array], y: tuple[Array, Array]) -> tuple[Array, Array]:
         return x[0] + y[0], x[1] + y[1]
 
-    zero = jax.numpy.zeros((), first.dtype)
+    zero = jnp.zeros((), first.dtype)
     rows = jax.lax.reduce((first, second), (zero, zero), add, (2,))
     pixels = first.shape[1] * first.shape[2]
     return tuple(row.sum(1)[:, None, None] / pixels for row in rows)
@@ -39,8 +40,8 @@ def _plain(first: Images, second: Images) -> Means:
 
 def _pulled_back(images: tuple[Images, Images], gradients: Means) -> tuple[Images, Images]:
     pixels = images[0].shape[1] * images[0].shape[2]
-    return tuple(jax.numpy.broadcast_to(g / pixels, images[0].shape) for g in gradients)
+    return tuple(jnp.broadcast_to(gradient / pixels, images[0].shape) for gradient in gradients)
 
 
-# Of the images only the shape is used, so that none is kept.
+# Of the images only the shape is used: a compiled program keeps none.
 two_means.defvjp(lambda first, second: (two_means(first, second), (first, second)), _pulled_back)

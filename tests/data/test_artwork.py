@@ -1,12 +1,17 @@
 import concurrent.futures
 import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from gan_transfer.data import artwork as artwork_lib
-from gan_transfer.data import emoji, pets
+from gan_transfer.data import emoji, in_processes, pets
 from gan_transfer.data.artwork import Artwork, bucket, is_test, open_artwork, prepare_artwork, share
 
 KEYS = [f'{number:x}' for number in range(1000, 1060)]
@@ -206,15 +211,51 @@ def test_many_keys_are_drawn_by_several_processes_and_stay_in_order(tmp_path, mo
     started = []
     real = concurrent.futures.ProcessPoolExecutor
     monkeypatch.setattr(
-        artwork_lib.concurrent.futures,
+        in_processes.concurrent.futures,
         'ProcessPoolExecutor',
-        lambda workers, *args, **kwargs: started.append(workers) or real(2, *args, **kwargs),
+        lambda workers, *args, **kwargs: started.append(workers) or real(workers, *args, **kwargs),
     )
-    monkeypatch.setattr(artwork_lib.os, 'sched_getaffinity', lambda process: {0, 1})
-    dataset = open_artwork(pets.artwork(artwork_lib.FEW), 8, tmp_path, share_keys=True)
+    monkeypatch.setattr(in_processes.os, 'sched_getaffinity', lambda process: set(range(16)))
+    monkeypatch.setattr(in_processes, 'AT_ONCE', 300)
+    count = 2 * in_processes.ITEMS_PER_PROCESS
+    dataset = open_artwork(pets.artwork(count), 8, tmp_path, share_keys=True)
     assert started == [2]
+    assert len(dataset.train['cat']) + len(dataset.test['cat']) == count
     examples = [
         example for i in range(0, 20, 3) for example in (dataset.train['cat'][i], dataset.test['dog'][i])
     ]
     for example, domain in zip(examples, ('cat', 'dog') * 10, strict=False):
         np.testing.assert_array_equal(example.image, pets.render(example.key, 8)[domain])
+
+
+def test_processes_that_draw_end_with_the_one_that_asked(tmp_path):
+    script = tmp_path / 'draw.py'
+    script.write_text(
+        """
+import os, pathlib, sys, time
+from gan_transfer.data import in_processes
+
+def draw(item):
+    (pathlib.Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(0.01)
+
+if __name__ == '__main__':
+    in_processes.os.sched_getaffinity = lambda process: {0, 1}
+    for _ in in_processes.map_in_processes(draw, range(20_000)):
+        pass
+"""
+    )
+    (tmp_path / 'workers').mkdir()
+    root = pathlib.Path(in_processes.__file__).parents[2]
+    asking = subprocess.Popen(
+        [sys.executable, script, tmp_path / 'workers'], env={**os.environ, 'PYTHONPATH': str(root)}
+    )
+    deadline = time.monotonic() + 60
+    while len(workers := list((tmp_path / 'workers').iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    asking.kill()
+    asking.wait()
+    while any(pathlib.Path(f'/proc/{worker.name}').exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -133,3 +133,21 @@ def test_two_means_are_the_same_in_two_stages():
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_a_border_that_is_wider_than_the_image_is_an_error():
+    with pytest.raises(ValueError, match='an image of 3x8 pixels has no 3 to mirror'):
+        layers.reflection_pad(_images((1, 3, 8, 1)), 3)
+
+
+def test_gradients_of_gradients_of_a_norm_in_bfloat16_are_near_those_in_float32():
+    x = _images((2, 5, 7, 3))
+
+    def penalty(y):
+        gradient = jax.grad(lambda z: jnp.tanh(layers.normalize_instances(z)).astype(jnp.float32).sum())(y)
+        return jnp.square(gradient.astype(jnp.float32)).sum()
+
+    exact, near = (
+        np.asarray(jax.grad(penalty)(x.astype(kind)), np.float32) for kind in (jnp.float32, jnp.bfloat16)
+    )
+    assert np.linalg.norm(near - exact) < 0.1 * np.linalg.norm(exact)

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.batches import DOMAINS, random_batch
 from benchmarks.tasks import EVERY_TASK, Task
 
-Built = tuple[Callable[[], object], dict[str, float]]
+Built = tuple[Callable[[], object], dict[str, float | str]]
 WEIGHTS, ONNX, IMAGE, TRANSLATED = 'generator.npz', 'generator.onnx', 'image.npy', 'translated.npy'
 THREADS = len(os.sched_getaffinity(0))
 

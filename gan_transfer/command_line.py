@@ -51,7 +51,7 @@ def _with_config_of_the_run(argv: list[str]) -> list[str]:
     workdir = _given(argv, 'workdir')
     if workdir is None or any(_given(argv, name) is not None for name in ('config', 'real', 'from')):
         return argv
-    if not any(argument.lstrip('-').removeprefix('no').startswith('config.') for argument in argv):
+    if not any(_key(argument).startswith('config.') for argument in argv):
         return argv
     return [argv[0], f'--config={RUN_CONFIG}:{workdir}', *argv[1:]]
 
@@ -63,6 +63,11 @@ def _given(argv: list[str], name: str) -> str | None:
         if flag in (f'-{name}', f'--{name}'):
             return value if equals else ''.join(argv[i + 1 : i + 2])
     return None
+
+
+def _key(argument: str) -> str:
+    """Returns what a flag is the value of: `config.a` of `--config.a=1` and of `--noconfig.a`."""
+    return argument.partition('=')[0].lstrip('-').removeprefix('no')
 
 
 def _config_error(error: flags.IllegalFlagValueError) -> Exception:
@@ -82,7 +87,7 @@ def _unknown_key(argv: list[str]) -> UserError | None:
     """An error that names the first override of a key that the config has not."""
     config = flags.FLAGS['config'].parser.parse(_given(argv, 'config'))
     for argument in argv:
-        key = argument.partition('=')[0].lstrip('-').removeprefix('no')
+        key = _key(argument)
         if not key.startswith('config.'):
             continue
         node, walked = config, 'config'

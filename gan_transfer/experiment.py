@@ -71,7 +71,7 @@ def make_state(
     for name, network in networks.items():
         inputs = [jnp.zeros(x.shape, x.dtype) for x in network.inputs]
         if network.pretrained:
-            loaded = feature_weights.of_package(network.pretrained).params
+            loaded = feature_weights.pretrained(network.pretrained)
             params[name] = jax.tree.map(jnp.asarray, loaded)
         else:
             params[name] = network.module.init(random.named(key, name), *inputs)['params']

@@ -43,6 +43,15 @@ class FeatureWeights(NamedTuple):
     linear: tuple[np.ndarray, ...]
 
 
+def pretrained(name: str) -> dict[str, Any]:
+    """Returns the parameters of 'alexnet', 'vgg16' or 'efficientnet_lite0' as they come in their packages.
+
+    Raises:
+      ValueError: when the package is not installed, or holds something else than weights.
+    """
+    return of_efficientnet_lite0() if name == 'efficientnet_lite0' else of_package(name).params
+
+
 def of_package(name: str) -> FeatureWeights:
     """Returns the weights of 'alexnet' or 'vgg16' as they come in the package.
 

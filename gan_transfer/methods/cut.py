@@ -54,8 +54,8 @@ class Cut(Method):
       residual: the generator adds to the image, see `networks/resnet.py`; not in the paper.
       generator_width, generator_blocks, discriminator_width, discriminator_depth: as CycleGAN's.
       initial_gain: gain of the initial weights (Xavier).
-      feature_network, feature_weight: a second game on the features of 'vgg16' or 'alexnet', and the weight of its
-        adversarial term; none by default, as in the paper; see `feature_game.py`.
+      feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
+        adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
     """
 
     nce_weight: float = 1.0

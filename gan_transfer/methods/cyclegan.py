@@ -47,8 +47,8 @@ class CycleGan(Method):
       antialias: blur where generators and discriminators resample, as CUT does; not in the paper.
       residual: generators add to the image, see `networks/resnet.py`; not in the paper.
       initial_deviation: standard deviation of the initial weights.
-      feature_network, feature_weight: a second game in each domain on the features of 'vgg16' or 'alexnet', and the
-        weight of its adversarial term; none by default, as in the paper; see `feature_game.py`.
+      feature_network, feature_weight: a second game in each domain on the features of a frozen network, and the weight
+        of its adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
     """
 
     cycle_weight: float = 10.0

@@ -7,18 +7,21 @@ images (Sauer et al. 2021, "Projected GANs converge faster"; there in place of t
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gan_transfer import losses
 from gan_transfer.methods.contract import Images, Network, Networks, NetworkSettings, Scalars
+from gan_transfer.networks import efficientnet
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from gan_transfer.networks.imagenet import NETWORKS
 
 # Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay.
 LAYERS = {
     'alexnet': ('relu_1', 'relu_2', 'relu_3'),
+    'efficientnet_lite0': ('stride_4', 'stride_8', 'stride_16', 'stride_32'),
     'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
 }
 FEATURES = 'features'  # the frozen network's name among a method's
@@ -40,7 +43,7 @@ def networks(
     if not name:
         return {}
     image = jax.ShapeDtypeStruct((1, settings.image_size, settings.image_size, 3), jnp.float32)
-    module = NETWORKS[name]()
+    module = _network(name, settings.image_size)
     (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
     inputs = tuple(jax.ShapeDtypeStruct(features[layer].shape, jnp.float32) for layer in LAYERS[name])
     if domains > 1:
@@ -48,6 +51,13 @@ def networks(
     judge = FeatureDiscriminator(domains=domains, dtype=settings.dtype)
     frozen = Network('discriminator', module, (image,), pretrained=name)
     return {FEATURES: frozen} | {each: Network('discriminator', judge, inputs) for each in discriminators}
+
+
+def _network(name: str, image_size: int) -> nn.Module:
+    """Returns the frozen network. EfficientNet, which begins with a stride of 2, sees small images twice as large."""
+    if name == 'efficientnet_lite0':
+        return efficientnet.EfficientNetLite0(size=min(2 * image_size, efficientnet.SIZE))
+    return NETWORKS[name]()
 
 
 def score(

@@ -68,8 +68,8 @@ class StarGanV2(Method):
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
       discriminator_blocks: 0 judges an image as a whole, as the original does; otherwise so many blocks, and a
         logit for each patch, from which small data and short runs learn texture faster.
-      feature_network, feature_weight: a second game on the features of 'vgg16' or 'alexnet', and the weight of its
-        adversarial term; none by default, as in the paper; see `feature_game.py`.
+      feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
+        adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
     """
 
     adversarial: str = 'non_saturating'

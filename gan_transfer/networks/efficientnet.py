@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: a small classifier of ImageNet, to ask what an image shows; never trained here.
+"""EfficientNet-Lite0: a small classifier of ImageNet, to ask what an image shows, and features; never trained here.
 
 The mobile form of EfficientNet-B0 (Tan and Le 2019, table 1): ReLU6 in place of swish, no squeeze-and-excitation, stem
 and head of fixed width. Batch norms are folded into the convolutions when weights are loaded.
@@ -11,9 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gan_transfer.networks.layers import Convolution
+
 Features = dict[str, Array]
 Maps = Float[Array, 'b _ _ _']
-SIZE = 224  # px, what images are resized to
+Kernel = Float[Array, 'k k c']
+SIZE = 224  # px, what the classifier wants
 CLASSES = 1000  # of ImageNet, in the order of its 2012 challenge
 # One row a stage: blocks, kernel size, stride of the first, expansion of the width inside, width.
 STAGES = (
@@ -26,8 +29,47 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 BLOCKS = sum(blocks for blocks, *_ in STAGES)
-# The published weights want TensorFlow's padding, which at stride 2 is more below and right; JAX's 'SAME' is the same.
-_Convolution = functools.partial(nn.Conv, padding='SAME')
+
+
+def _filtered(x: Maps, kernel: Kernel, stride: int) -> Maps:
+    """Returns each channel by its filter, at every `stride`-th place and without padding."""
+    size = len(kernel)
+    spans = [(length - size) // stride * stride + 1 for length in x.shape[1:3]]
+    return sum(
+        x[:, i : i + spans[0] : stride, j : j + spans[1] : stride] * kernel[i, j]
+        for i in range(size)
+        for j in range(size)
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise(x: Maps, kernel: Kernel, stride: int) -> Maps:
+    """`_filtered`, whose gradient is taken in the same way: on a CPU in 0.6 of the time of what JAX makes of it."""
+    return _filtered(x, kernel, stride)
+
+
+def _forward(x: Maps, kernel: Kernel, stride: int) -> tuple[Maps, tuple[Maps, Kernel]]:
+    return _filtered(x, kernel, stride), (x, kernel)
+
+
+def _backward(stride: int, given: tuple[Maps, Kernel], slopes: Maps) -> tuple[Maps, Kernel]:
+    x, kernel = given
+    margin = len(kernel) - 1
+    lengths = zip(x.shape[1:3], slopes.shape[1:3], strict=True)
+    padding = [(margin, length - (n - 1) * stride - 1, stride - 1) for length, n in lengths]
+    spread = jax.lax.pad(slopes, jnp.zeros((), slopes.dtype), [(0, 0, 0), *padding, (0, 0, 0)])
+    to_kernel = jax.vjp(lambda kernel: _filtered(x, kernel, stride), kernel)[1]
+    return _filtered(spread, kernel[::-1, ::-1], 1), *to_kernel(slopes)
+
+
+_depthwise.defvjp(_forward, _backward)
+
+
+def _padded(x: Maps, size: int, stride: int) -> Maps:
+    """Returns maps with TensorFlow's zero padding, which at stride 2 is more below and right."""
+    lengths = x.shape[1:3]
+    totals = [max((-(-length // stride) - 1) * stride + size - length, 0) for length in lengths]
+    return jnp.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
 
 
 class _DepthwiseConvolution(nn.Module):
@@ -41,18 +83,7 @@ class _DepthwiseConvolution(nn.Module):
         channels = x.shape[-1]
         kernel = self.param('kernel', nn.initializers.he_normal(), (self.size, self.size, 1, channels))
         bias = self.param('bias', nn.initializers.zeros, (channels,))
-        lengths = [-(-length // self.stride) for length in x.shape[1:3]]
-        totals = [
-            max((n - 1) * self.stride + self.size - length, 0)
-            for n, length in zip(lengths, x.shape[1:3], strict=True)
-        ]
-        x = jnp.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
-        spans = [(n - 1) * self.stride + 1 for n in lengths]
-        return bias + sum(
-            x[:, i : i + spans[0] : self.stride, j : j + spans[1] : self.stride] * kernel[i, j, 0]
-            for i in range(self.size)
-            for j in range(self.size)
-        )
+        return bias + _depthwise(_padded(x, self.size, self.stride), kernel[:, :, 0], self.stride)
 
 
 class _Block(nn.Module):
@@ -67,9 +98,9 @@ class _Block(nn.Module):
     def __call__(self, x: Maps) -> Maps:
         y, inside = x, self.expansion * x.shape[-1]
         if self.expansion > 1:
-            y = nn.relu6(_Convolution(inside, (1, 1), name='expand')(y))
+            y = nn.relu6(Convolution(inside, 1, name='expand')(y))
         y = nn.relu6(_DepthwiseConvolution(self.kernel_size, self.stride, name='depthwise')(y))
-        y = _Convolution(self.features, (1, 1), name='project')(y)
+        y = Convolution(self.features, 1, name='project')(y)
         return x + y if x.shape == y.shape else y
 
 
@@ -81,25 +112,28 @@ class EfficientNetLite0(nn.Module):
     the largest difference of the logits was 1.2e-5, of values up to 10.6.
     """
 
+    size: int = SIZE  # px, what images are resized to; a multiple of 8
+
     @nn.compact
     def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b 1000'], Features]:
-        """Returns the logits of the classes of RGB images in [-1, 1], resized to 224 px (bicubic, antialiased).
+        """Returns the logits of the classes of RGB images in [-1, 1], resized to `size` (bicubic, antialiased).
 
         The features are `pooled` [b, 1280], which the logits are linear in, and the maps `stride_4`, `stride_8`,
         `stride_16` and `stride_32`, each the last of its size.
         """
-        x = jax.image.resize(images, (len(images), SIZE, SIZE, 3), 'cubic', antialias=True)
+        x = jax.image.resize(images, (len(images), self.size, self.size, 3), 'cubic', antialias=True)
         x = (
             127.5 * x + 0.5
         ) / 128  # is (value - 127) / 128 of values 0..255, what the weights were trained on
-        x, features = nn.relu6(_Convolution(32, (3, 3), (2, 2), name='stem')(x)), {}
-        number = 0
+        x, features = nn.relu6(Convolution(32, 3, stride=2, name='stem')(_padded(x, 3, 2))), {}
+        number, total = 0, 2
         for blocks, kernel_size, stride, expansion, width in STAGES:
+            total *= stride
             for i in range(blocks):
                 x = _Block(kernel_size, stride if i == 0 else 1, expansion, width, name=f'block_{number}')(x)
-                features[f'stride_{SIZE // x.shape[1]}'] = x
+                features[f'stride_{total}'] = x
                 number += 1
         del features['stride_2']  # a single block behind the stem
-        x = nn.relu6(_Convolution(1280, (1, 1), name='head')(x))
+        x = nn.relu6(Convolution(1280, 1, name='head')(x))
         features['pooled'] = x.mean((1, 2))
         return nn.Dense(CLASSES, name='classifier')(features['pooled']), features

@@ -9,20 +9,23 @@ from gan_transfer.methods import feature_game
 from tests import tiny
 
 GAMES = [
-    ('cut', ('feature_discriminator',)),
-    ('cyclegan', ('feature_discriminator_a', 'feature_discriminator_b')),
+    ('cut', 'alexnet', ('feature_discriminator',)),
+    ('cut', 'efficientnet_lite0', ('feature_discriminator',)),
+    ('cyclegan', 'alexnet', ('feature_discriminator_a', 'feature_discriminator_b')),
 ]
 GAMES = [pytest.param(*game, marks=pytest.mark.xdist_group(game[0])) for game in GAMES]
 
 
-@pytest.mark.parametrize(('name', 'discriminators'), GAMES)
-def test_the_game_trains_its_discriminators_and_the_generators_and_leaves_the_network(name, discriminators):
+@pytest.mark.parametrize(('name', 'network', 'discriminators'), GAMES)
+def test_the_game_trains_its_discriminators_and_the_generators_and_leaves_the_network(
+    name, network, discriminators
+):
     plain = tiny.default_experiment(name)
-    experiment = tiny.make_experiment(name, method={'feature_network': 'alexnet', 'feature_weight': 5.0})
+    experiment = tiny.make_experiment(name, method={'feature_network': network, 'feature_weight': 5.0})
     added = set(experiment.networks) - set(plain.networks)
     assert added == {feature_game.FEATURES, *discriminators}
     first = experiment.init(0)
-    loaded = feature_weights.of_package('alexnet').params
+    loaded = feature_weights.pretrained(network)
     jax.tree.map(np.testing.assert_array_equal, first.params[feature_game.FEATURES], loaded)
     assert feature_game.FEATURES not in first.discriminator.optimizer_state
 
@@ -31,13 +34,13 @@ def test_the_game_trains_its_discriminators_and_the_generators_and_leaves_the_ne
     after = jax.device_get(state.params)
     assert all(np.isfinite(value) for value in scalars.values())
     jax.tree.map(np.testing.assert_array_equal, before[feature_game.FEATURES], after[feature_game.FEATURES])
-    for network in discriminators:
-        changed = jax.tree.map(lambda a, b: (a != b).any(), before[network], after[network])
-        assert all(jax.tree.leaves(changed)), network
+    for each in discriminators:
+        changed = jax.tree.map(lambda a, b: (a != b).any(), before[each], after[each])
+        assert all(jax.tree.leaves(changed)), each
     untaught, _ = plain.train_step(plain.init(0), tiny.make_batch(plain, name), jax.random.key(1))
-    for network, params in jax.device_get(untaught.generator.params).items():
-        moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-6, params, after[network])
-        assert any(jax.tree.leaves(moved)) == network.startswith('generator'), network
+    for each, params in jax.device_get(untaught.generator.params).items():
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max() > 1e-6, params, after[each])
+        assert any(jax.tree.leaves(moved)) == each.startswith('generator'), each
 
 
 @pytest.mark.xdist_group('stargan_v2')
@@ -54,5 +57,8 @@ def test_the_game_has_a_logit_for_each_domain():
 
 @pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])
 def test_an_unknown_network_is_refused(method):
-    with pytest.raises(ValueError, match="feature_network 'resnet'; choose one of alexnet, vgg16, or none"):
+    with pytest.raises(
+        ValueError,
+        match="feature_network 'resnet'; choose one of alexnet, efficientnet_lite0, vgg16, or none",
+    ):
         tiny.make_experiment(method, method={'feature_network': 'resnet'})

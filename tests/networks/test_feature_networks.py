@@ -13,7 +13,7 @@ from gan_transfer.data import emoji
 from gan_transfer.importers import feature_weights
 from gan_transfer.metrics import lpips
 from gan_transfer.networks import inception
-from gan_transfer.networks.efficientnet import EfficientNetLite0
+from gan_transfer.networks.efficientnet import EfficientNetLite0, _DepthwiseConvolution
 from gan_transfer.networks.imagenet import NETWORKS
 from gan_transfer.networks.inception import Inception
 from tests.importers import torch_files
@@ -163,6 +163,22 @@ def test_efficientnet_is_trained_on_imagenet():
     )
     expected = jax.eval_shape(EfficientNetLite0().init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, expected['params'])
+
+
+@pytest.mark.parametrize('length', [8, 9])
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', [3, 5])
+def test_the_filter_of_each_channel_is_a_grouped_convolution_and_so_are_its_gradients(size, stride, length):
+    filtered = _DepthwiseConvolution(size, stride)
+    convolution = nn.Conv(4, (size, size), (stride, stride), padding='SAME', feature_group_count=4)
+    x = jax.random.normal(jax.random.key(0), (2, length, length + 3, 4))
+    params = filtered.init(jax.random.key(1), x)
+
+    def value(module, params, x):
+        return jnp.sin(module.apply(params, x)).sum()
+
+    results = [jax.value_and_grad(value, (1, 2))(module, params, x) for module in (filtered, convolution)]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *results)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From Twemoji to OpenMoji in eight minutes of two CPU cores: what CUT needs to be good in a short run.
+"""From Twemoji to OpenMoji in some eight minutes of two CPU cores: what CUT needs to be good in a short run.
 
     python launch.py --config=configs/emoji_race.py --workdir=runs/emoji_race
     python launch.py --workdir=runs/emoji_race --mode=evaluate

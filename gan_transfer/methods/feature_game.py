@@ -19,7 +19,8 @@ from gan_transfer.networks import efficientnet
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from gan_transfer.networks.imagenet import NETWORKS
 
-# Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay.
+# Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay; of
+# EfficientNet all four sizes, as the paper has it.
 LAYERS = {
     'alexnet': ('relu_1', 'relu_2', 'relu_3'),
     'efficientnet_lite0': ('stride_4', 'stride_8', 'stride_16', 'stride_32'),

@@ -112,7 +112,7 @@ class EfficientNetLite0(nn.Module):
     the largest difference of the logits was 1.2e-5, of values up to 10.6.
     """
 
-    size: int = SIZE  # px, what images are resized to; a multiple of 8
+    size: int = SIZE  # px, what images are resized to
 
     @nn.compact
     def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b 1000'], Features]:

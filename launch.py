@@ -244,6 +244,7 @@ def all_processes() -> contextlib.AbstractContextManager:
 def quiet_libraries() -> None:
     """Shows the package's own warnings only: what matters of a library's it raises too, and one line tells it."""
     logging.set_verbosity(logging.WARNING)
+    logging.use_absl_handler()  # in place of those that libraries add: asyncio tells of each write that failed
     own = os.path.dirname(xla_flags.__file__)
     for place in (logging.get_absl_logger(), logging.get_absl_handler()):
         place.addFilter(lambda record: record.pathname.startswith(own))

@@ -1,5 +1,8 @@
 """Mistakes on the command line: one line that names the choices, exit status 2."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests import command
@@ -59,6 +62,24 @@ def test_a_fault_of_a_config_file_keeps_its_traceback(tmp_path):
     result = command.launch(f'--config={path}', '--workdir=x', status=1)
     assert 'Traceback' in result.stderr
     assert 'no_such_key' in result.stderr
+
+
+LIBRARIES_THAT_TELL = """
+import asyncio, logging, launch
+logging.error('a line that gives the root logger a handler')
+launch.quiet_libraries()
+loop = asyncio.new_event_loop()
+loop.create_future().set_exception(ValueError('a write that nobody waited for'))
+loop.close()
+"""
+
+
+def test_what_libraries_tell_beside_an_error_is_left_out():
+    """A checkpoint that cannot be written is many failed writes, and asyncio would tell of each."""
+    program = (sys.executable, '-c', LIBRARIES_THAT_TELL)
+    result = subprocess.run(program, cwd=command.ROOT, capture_output=True, text=True, check=True)
+    (line,) = result.stderr.splitlines()
+    assert line.endswith('a line that gives the root logger a handler')
 
 
 def test_help_names_every_mode_and_flag():

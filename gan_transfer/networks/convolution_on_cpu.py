@@ -76,7 +76,7 @@ def kernel_gradient(
     faster on large maps.
     """
     (rows, columns), channels, features = kernel_size, images.shape[-1], gradient.shape[-1]
-    if _pixels(gradient.shape[1:3], gradient) <= _FEW_PIXELS:
+    if _pixels(gradient.shape[1:3], gradient) <= _FEW_PIXELS or kernel_size == (1, 1):
         return plain.kernel_gradient(
             images, gradient, kernel_size=kernel_size, stride=stride, padding=padding, form=_by_taps
         )

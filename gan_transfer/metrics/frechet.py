@@ -4,6 +4,7 @@ By count, mean and scatter of each set, in float64 on the host: sets that come i
 batch size and number of devices change no digit that counts.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float, Float64
 
 Features = Float[np.ndarray, 'n d']
 Others = Float[np.ndarray, 'm d']  # as many numbers an image, from as many images as there are
+BLOCK = 4096  # images that are taken to float64 at a time
 
 
 class Moments(NamedTuple):
@@ -28,7 +30,12 @@ class Moments(NamedTuple):
 
 
 def moments(features: Features) -> Moments:
-    """Returns the moments of one batch; `merge` puts batches together."""
+    """Returns the moments of a set; `merge` puts sets together."""
+    parts = (_moments(features[i : i + BLOCK]) for i in range(0, len(features), BLOCK))
+    return functools.reduce(merge, parts)
+
+
+def _moments(features: Features) -> Moments:
     features = np.asarray(features, np.float64)
     mean = features.mean(0)
     centred = features - mean

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 
 Features = Float[np.ndarray, 'n d']
 Others = Float[np.ndarray, 'm d']  # as many numbers an image, from as many images as there are
-Kernel = Float64[np.ndarray, 'n m']
+BLOCK = 1024  # images on a side of a block of the kernel's matrix
 
 
 class Estimate(NamedTuple):
@@ -34,33 +34,39 @@ def distance(real: Features, generated: Others) -> Estimate:
             raise ValueError(
                 f'the kernel distance needs three images and more on each side, got {len(features)}'
             )
-    within_real, within_generated = _polynomial(real, real), _polynomial(generated, generated)
-    between = _polynomial(real, generated)
-    for within in (within_real, within_generated):
-        np.fill_diagonal(within, 0)
-    sums = within_real.sum(), within_generated.sum(), between.sum()
+    within_real, within_generated = (_sums(x, x)[0] - _polynomial_of_itself(x) for x in (real, generated))
+    between_real, between_generated = _sums(real, generated)
+    sums = within_real.sum(), within_generated.sum(), between_real.sum()
     value = _discrepancy(*sums, len(real), len(generated))
     without_real = _discrepancy(
-        sums[0] - 2 * within_real.sum(1), sums[1], sums[2] - between.sum(1), len(real) - 1, len(generated)
+        sums[0] - 2 * within_real, sums[1], sums[2] - between_real, len(real) - 1, len(generated)
     )
     without_generated = _discrepancy(
-        sums[0],
-        sums[1] - 2 * within_generated.sum(1),
-        sums[2] - between.sum(0),
-        len(real),
-        len(generated) - 1,
+        sums[0], sums[1] - 2 * within_generated, sums[2] - between_generated, len(real), len(generated) - 1
     )
     variance = _jackknife(without_real) + _jackknife(without_generated)
     return Estimate(float(value), float(np.sqrt(variance)))
 
 
-def _polynomial(a: Features, b: Others) -> Kernel:
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return (a @ b.T / a.shape[1] + 1) ** 3
+def _sums(a: Features, b: Others) -> tuple[Float64[np.ndarray, 'n'], Float64[np.ndarray, 'm']]:
+    """Returns the sums of the kernel's matrix along its rows and along its columns, a block of it at a time."""
+    rows, columns = np.zeros(len(a)), np.zeros(len(b))
+    for i in range(0, len(a), BLOCK):
+        for j in range(0, len(b), BLOCK):
+            x, y = (np.asarray(side, np.float64) for side in (a[i : i + BLOCK], b[j : j + BLOCK]))
+            block = (x @ y.T / a.shape[1] + 1) ** 3
+            rows[i : i + BLOCK] += block.sum(1)
+            columns[j : j + BLOCK] += block.sum(0)
+    return rows, columns
+
+
+def _polynomial_of_itself(features: Features) -> Float64[np.ndarray, 'n']:
+    """Returns the diagonal of the kernel's matrix within a set."""
+    return (np.einsum('nd,nd->n', features, features, dtype=np.float64) / features.shape[1] + 1) ** 3
 
 
 def _discrepancy(within_a, within_b, between, n: int, m: int):
-    """The unbiased estimate from sums of the kernel, those within a set without its diagonal."""
+    """The unbiased estimate from sums of the kernel, those within a set without those of an image with itself."""
     return within_a / (n * (n - 1)) + within_b / (m * (m - 1)) - 2 * between / (n * m)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 
 Features = Float[np.ndarray, 'n d']
 Others = Float[np.ndarray, 'm d']  # as many numbers an image, from as many images as there are
-ROWS = 1024  # of a matrix of distances at a time
+ROWS = 256  # of a matrix of distances at a time
 
 
 class Neighbours(NamedTuple):
@@ -67,11 +67,11 @@ def nearest(queries: Features, candidates: Others, count: int = 1) -> np.ndarray
 
 def _reach(features: Float64[np.ndarray, 'n d'], neighbours: int) -> Float64[np.ndarray, 'n']:
     """Returns the distance of each image's n-th neighbour; the nearest of all is the image itself."""
-    parts = [
-        np.partition(_distances(features[start : start + ROWS], features), neighbours, axis=1)[:, neighbours]
-        for start in range(0, len(features), ROWS)
-    ]
-    return np.concatenate(parts)
+    reach = np.empty(len(features))
+    for start in range(0, len(features), ROWS):
+        distances = _distances(features[start : start + ROWS], features)
+        reach[start : start + ROWS] = np.partition(distances, neighbours, axis=1)[:, neighbours]
+    return reach
 
 
 def _distances(a: Float64[np.ndarray, 'n d'], b: Float64[np.ndarray, 'm d']) -> Float64[np.ndarray, 'n m']:

@@ -1,5 +1,7 @@
 """Metrics of sets of features against published code's values and against closed forms."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,23 @@ def test_a_large_common_offset_costs_no_digits(case):
 def test_kernel_distance_is_the_original_s(case):
     found = kernel.distance(case['real'][: len(case['fake'])], case['fake'])
     np.testing.assert_allclose(found.value, case['mmd'], rtol=1e-6)
+
+
+def test_distances_need_no_more_memory_than_blocks_of_features():
+    """Of 6,000 images a whole matrix of the kernel, or of distances, would be 288 MB."""
+    sides = RNG.normal(size=(2, 6_000, 16)).astype(np.float32)
+    for compare in (kernel.distance, frechet.of_features, neighbours.compare):
+        tracemalloc.start()
+        compare(*sides)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 100e6, compare
+
+
+def test_kernel_distance_is_the_same_in_blocks(case, monkeypatch):
+    whole = kernel.distance(case['real'], case['fake'])
+    monkeypatch.setattr(kernel, 'BLOCK', 7)
+    np.testing.assert_allclose(kernel.distance(case['real'], case['fake']), whole, rtol=1e-8)
 
 
 def test_kernel_distance_is_unbiased_and_knows_its_error():

@@ -197,8 +197,9 @@ class Cut(Method):
             contrast = 0.5 * (terms['nce'] + terms['nce_identity'])
         loss = adversarial + self.nce_weight * contrast
         for name in self._feature_discriminators:
-            logits = feature_game.score(self.feature_network, given.networks, name, images[:count])
-            terms['feature_adversarial'] = losses.generator_adversarial(self.adversarial, logits)
+            terms['feature_adversarial'] = feature_game.generator_term(
+                self.feature_network, self.adversarial, given.networks, name, images[:count]
+            )
             loss += self.feature_weight * terms['feature_adversarial']
         return PhaseOutput(loss, terms)
 

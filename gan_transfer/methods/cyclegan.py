@@ -158,8 +158,9 @@ class CycleGan(Method):
             loss += terms['adversarial'] + self.cycle_weight * terms['cycle']
             if self.feature_network:
                 name = f'feature_discriminator_{there}'
-                logits = feature_game.score(self.feature_network, given.networks, name, translated[there])
-                terms['feature_adversarial'] = losses.generator_adversarial(self.adversarial, logits)
+                terms['feature_adversarial'] = feature_game.generator_term(
+                    self.feature_network, self.adversarial, given.networks, name, translated[there]
+                )
                 loss += self.feature_weight * terms['feature_adversarial']
             if self.identity_weight:
                 terms['identity'] = losses.l1(forward(real[there])[0], real[there])

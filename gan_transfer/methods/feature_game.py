@@ -6,6 +6,8 @@ images (Sauer et al. 2021, "Projected GANs converge faster"; there in place of t
 choice is an EfficientNet-Lite, which costs far less than VGG16, and no distance of the evaluation is measured by it.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -40,7 +42,7 @@ def networks(
 ) -> dict[str, Network]:
     """Returns the frozen network and discriminators of its features; nothing for the name ''.
 
-    With several `domains` a discriminator has a logit for each, and `score` is told which one.
+    With several `domains` a discriminator has a logit for each.
     """
     if not name:
         return {}
@@ -62,15 +64,6 @@ def _network(name: str, image_size: int) -> nn.Module:
     return NETWORKS[name]()
 
 
-def score(
-    name: str, networks: Networks, discriminator: str, images: Images, domain: Int[Array, 'b'] | None = None
-) -> Float[Array, 'b n']:
-    """Returns a discriminator's logits of images, by their features; for their `domain`, where it has several."""
-    features = networks[FEATURES](images)[1]
-    inputs = [features[layer] for layer in LAYERS[name]]
-    return networks[discriminator](*inputs if domain is None else (domain, *inputs))[0]
-
-
 def discriminator_terms(
     name: str,
     adversarial: str,
@@ -82,12 +75,45 @@ def discriminator_terms(
 ) -> tuple[Float[Array, ''], Scalars]:
     """Returns the adversarial loss of a discriminator of features, and its terms to log."""
     logits = {
-        kind: score(name, networks, discriminator, images, domain)
+        kind: _score(name, networks, discriminator, images, domain)
         for kind, images, domain in zip(('real', 'fake'), (real, fake), domains, strict=True)
     }
     terms: dict[str, Any] = {
-        'feature_real': losses.discriminator_real(adversarial, logits['real']),
-        'feature_fake': losses.discriminator_fake(adversarial, logits['fake']),
+        'feature_real': _over_layers(
+            functools.partial(losses.discriminator_real, adversarial), logits['real']
+        ),
+        'feature_fake': _over_layers(
+            functools.partial(losses.discriminator_fake, adversarial), logits['fake']
+        ),
     }
-    signs = {f'feature_{kind}_sign': jnp.sign(x).mean() for kind, x in logits.items()}
+    signs = {
+        f'feature_{kind}_sign': _over_layers(lambda x: jnp.sign(x).mean(), logits[kind]) for kind in logits
+    }
     return sum(terms.values()), {**terms, **signs}
+
+
+def generator_term(
+    name: str,
+    adversarial: str,
+    networks: Networks,
+    discriminator: str,
+    images: Images,
+    domain: Int[Array, 'b'] | None = None,
+) -> Float[Array, '']:
+    """Returns the adversarial term of the images' generator; `domain` is theirs, where there are several."""
+    logits = _score(name, networks, discriminator, images, domain)
+    return _over_layers(functools.partial(losses.generator_adversarial, adversarial), logits)
+
+
+def _score(
+    name: str, networks: Networks, discriminator: str, images: Images, domain: Array | None
+) -> list[Float[Array, 'b _ _ 1']]:
+    """Returns a discriminator's logits of images, by their features, layer by layer."""
+    features = networks[FEATURES](images)[1]
+    inputs = [features[layer] for layer in LAYERS[name]]
+    return list(networks[discriminator](*inputs if domain is None else (domain, *inputs))[1].values())
+
+
+def _over_layers(loss: Callable[[Array], Array], logits: list[Array]) -> Float[Array, '']:
+    """Returns the mean over layers, which count the same each: parts have far fewer places than textures."""
+    return sum(loss(x) for x in logits) / len(logits)

@@ -274,9 +274,9 @@ class StarGanV2(Method):
         }
         loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
         if self.feature_network:
-            judge = given.networks, 'feature_discriminator', images, domain
-            logits = feature_game.score(self.feature_network, *judge)
-            terms['feature_adversarial'] = losses.generator_adversarial(self.adversarial, logits)
+            terms['feature_adversarial'] = feature_game.generator_term(
+                *(self.feature_network, self.adversarial, networks, 'feature_discriminator', images, domain)
+            )
             loss += self.feature_weight * terms['feature_adversarial']
         if self.matching_weight and name == 'reference':
             target_features = networks['discriminator'](batch['target'], domain)[1]

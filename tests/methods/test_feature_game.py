@@ -1,6 +1,7 @@
 """The game on features of a frozen network: it teaches generators, and nobody teaches the network."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -53,6 +54,20 @@ def test_the_game_has_a_logit_for_each_domain():
         assert any(term.startswith(f'{player}_reference/feature_') for term in scalars)
     kernel = experiment.abstract_state.params['feature_discriminator']['output_0']['kernel']
     assert kernel.shape[-1] == tiny.DOMAINS[name]
+
+
+def test_every_layer_counts_the_same_however_many_places_it_has():
+    images = jnp.zeros((2, 8, 8, 3))
+    logits = {'textures': jnp.ones((2, 8, 8, 1)), 'parts': jnp.zeros((2, 1, 1, 1))}
+    networks = {
+        feature_game.FEATURES: lambda x: (x, dict.fromkeys(feature_game.LAYERS['alexnet'], x)),
+        'judge': lambda *features: (features[0], logits),
+    }
+    game = 'alexnet', 'lsgan', networks, 'judge', images
+    _, terms = feature_game.discriminator_terms(*game, images)
+    assert terms['feature_fake'] == terms['feature_real'] == 0.5
+    assert terms['feature_fake_sign'] == 0.5
+    assert feature_game.generator_term(*game) == 0.5
 
 
 @pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])

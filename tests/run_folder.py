@@ -53,6 +53,6 @@ def left_by(workdir):
 def error_line(output):
     """The one line of an error, behind what the run has told; nothing else may be in between."""
     *_, line = output.splitlines()
-    assert 'Traceback' not in output
-    assert line.startswith('error: ')
+    assert 'Traceback' not in output, output
+    assert line.startswith('error: '), output
     return line

@@ -7,8 +7,8 @@ Differs from the paper (https://arxiv.org/abs/2007.15651), besides what `emoji_c
 its source, a second discriminator judges features of VGG16, contrast leaves out the two first layers, which hold on to
 the source's colours and edges, and no identity pass, which the first makes needless.
 
-Measured, means of seeds 0 and 1, 338 test images: KID by VGG16 0.72 ± 0.09 (untouched source 2.45), LPIPS by AlexNet
-0.278 ± 0.011 (0.374), retrieval 0.385 ± 0.006 (0.352); half their difference.
+Measured, means of seeds 0, 1 and 2 and their deviation, 338 test images: KID by VGG16 0.53 ± 0.02 (untouched source
+2.45), LPIPS by AlexNet 0.274 ± 0.003 (0.374), retrieval 0.392 ± 0.009 (0.352).
 """
 
 from configs import common, emoji_cut
@@ -23,7 +23,7 @@ def get_config(argument=''):
         nce_weight=0.5,
         nce_layers=('down_1', 'block_0', 'block_4'),
         feature_network='vgg16',
-        feature_weight=5.0,
+        feature_weight=10.0,
     )
     config.batch_size = 4
     config.train_images = 5_000

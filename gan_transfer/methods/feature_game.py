@@ -107,13 +107,13 @@ def generator_term(
 
 def _score(
     name: str, networks: Networks, discriminator: str, images: Images, domain: Array | None
-) -> list[Float[Array, 'b _ _ 1']]:
+) -> tuple[Float[Array, 'b _ _ 1'], ...]:
     """Returns a discriminator's logits of images, by their features, layer by layer."""
     features = networks[FEATURES](images)[1]
     inputs = [features[layer] for layer in LAYERS[name]]
-    return list(networks[discriminator](*inputs if domain is None else (domain, *inputs))[1].values())
+    return networks[discriminator](*inputs if domain is None else (domain, *inputs))[0]
 
 
-def _over_layers(loss: Callable[[Array], Array], logits: list[Array]) -> Float[Array, '']:
+def _over_layers(loss: Callable[[Array], Array], logits: tuple[Array, ...]) -> Float[Array, '']:
     """Returns the mean over layers, which count the same each: parts have far fewer places than textures."""
     return sum(loss(x) for x in logits) / len(logits)

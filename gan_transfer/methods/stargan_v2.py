@@ -275,7 +275,7 @@ class StarGanV2(Method):
         loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
         if self.feature_network:
             terms['feature_adversarial'] = feature_game.generator_term(
-                *(self.feature_network, self.adversarial, networks, 'feature_discriminator', images, domain)
+                self.feature_network, self.adversarial, networks, 'feature_discriminator', images, domain
             )
             loss += self.feature_weight * terms['feature_adversarial']
         if self.matching_weight and name == 'reference':

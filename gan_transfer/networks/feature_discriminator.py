@@ -11,7 +11,7 @@ from gan_transfer.networks.layers import Convolution, leaky_relu
 
 
 class FeatureDiscriminator(nn.Module):
-    """A small convolutional discriminator on each of several feature maps; their logits side by side.
+    """A small convolutional discriminator on each of several feature maps, with logits of its own.
 
     Differs from the reference: no random mixing of channels and scales, since only few layers are taken; no
     normalization. With several domains there is a logit for each of them, as StarGAN v2 has it. Each map is divided by
@@ -27,15 +27,15 @@ class FeatureDiscriminator(nn.Module):
     @nn.compact
     def __call__(
         self, *features: Float[Array, 'b _ _ _'] | Int[Array, 'b']
-    ) -> tuple[Float[Array, 'b n'], dict[str, Float[Array, 'b _ _ 1']]]:
-        """Returns the logits of all places of all layers, and each layer's map of them.
+    ) -> tuple[tuple[Float[Array, 'b _ _ 1'], ...], dict[str, Array]]:
+        """Returns the logits of all places, layer by layer, in float32, and no features.
 
         With several domains the first argument is the domain of each image, int32 [b].
         """
         domain = None
         if self.domains > 1:
             domain, *features = features
-        maps = {}
+        logits = []
         for i, feature in enumerate(features):
             scale = jnp.sqrt(jnp.square(feature).mean((1, 2, 3), keepdims=True) + 1e-8)
             shared = {'initializer': self.initializer, 'dtype': self.dtype}
@@ -44,6 +44,5 @@ class FeatureDiscriminator(nn.Module):
             x = Convolution(self.domains, 1, **shared, name=f'output_{i}')(leaky_relu(x))
             if domain is not None:
                 x = jnp.take_along_axis(x, domain[:, None, None, None], axis=-1)
-            maps[f'logits_{i}'] = x
-        flat = [x.astype(jnp.float32).reshape(x.shape[0], -1) for x in maps.values()]
-        return jnp.concatenate(flat, -1), maps
+            logits.append(x.astype(jnp.float32))
+        return tuple(logits), {}

@@ -7,6 +7,7 @@ import pytest
 
 from gan_transfer.importers import feature_weights
 from gan_transfer.methods import feature_game
+from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from tests import tiny
 
 GAMES = [
@@ -58,16 +59,23 @@ def test_the_game_has_a_logit_for_each_domain():
 
 def test_every_layer_counts_the_same_however_many_places_it_has():
     images = jnp.zeros((2, 8, 8, 3))
-    logits = {'textures': jnp.ones((2, 8, 8, 1)), 'parts': jnp.zeros((2, 1, 1, 1))}
+    textures, parts = jnp.ones((2, 8, 8, 1)), jnp.zeros((2, 1, 1, 1))
     networks = {
         feature_game.FEATURES: lambda x: (x, dict.fromkeys(feature_game.LAYERS['alexnet'], x)),
-        'judge': lambda *features: (features[0], logits),
+        'judge': lambda *features: ((textures, parts), {}),
     }
     game = 'alexnet', 'lsgan', networks, 'judge', images
     _, terms = feature_game.discriminator_terms(*game, images)
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
     assert terms['feature_fake_sign'] == 0.5
     assert feature_game.generator_term(*game) == 0.5
+
+
+def test_logits_are_float32_whatever_the_discriminator_computes_in():
+    judge, feature = FeatureDiscriminator(dtype=jnp.bfloat16), jnp.zeros((2, 8, 8, 3))
+    (logits, _), _ = jax.eval_shape(judge.init_with_output, jax.random.key(0), feature, feature[:, ::2, ::2])
+    assert [x.shape for x in logits] == [(2, 8, 8, 1), (2, 4, 4, 1)]
+    assert all(x.dtype == jnp.float32 for x in logits)
 
 
 @pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])

@@ -7,9 +7,8 @@ import numpy as np
 from gan_transfer.evaluation.protocols import NEIGHBOURS, SMALLEST_SET
 from gan_transfer.metrics import frechet, intervals, kernel, neighbours
 
-NEAR = (
-    5  # which neighbour's distance is the radius of precision to coverage; fewer where a set has not so many
-)
+# Which neighbour's distance is the radius of precision to coverage; fewer where a set has not so many.
+NEAR = 5
 
 
 class Comparison(NamedTuple):
@@ -35,23 +34,20 @@ def compare(real: np.ndarray, generated: np.ndarray, features: str, resamples: i
     """
     generated = generated[None] if generated.ndim == 2 else generated
 
-    def measure(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    def measure(a: np.ndarray, b: np.ndarray) -> tuple[dict[str, float], float]:
         ours, theirs = real[a], np.concatenate(generated[:, b])
-        values = {
-            f'kid_{features}': kernel.distance(ours, theirs).value,
-            f'fid_{features}': frechet.of_features(ours, theirs),
-        }
+        kid = kernel.distance(ours, theirs)
+        values = {f'kid_{features}': kid.value, f'fid_{features}': frechet.of_features(ours, theirs)}
         # Halves of a small set have too few neighbours.
         near = min(NEAR, min(len(ours), len(theirs)) - 1)
-        return {**values, **neighbours.compare(ours, theirs, near)._asdict()}
+        return {**values, **neighbours.compare(ours, theirs, near)._asdict()}, kid.standard_error
 
-    for count in (len(real), generated.shape[1]):
+    counts = len(real), generated.shape[1]
+    for count in counts:
         if count < SMALLEST_SET:
             raise ValueError(f'sets of {SMALLEST_SET} images and more can be compared, one has {count}')
-    whole = np.arange(len(real)), np.arange(generated.shape[1])
-    values = measure(*whole)
-    error = kernel.distance(real, np.concatenate(generated)).standard_error
-    ends = intervals.of_statistics(measure, values, (len(real), generated.shape[1]), resamples)
+    values, error = measure(*map(np.arange, counts))
+    ends = intervals.of_statistics(lambda a, b: measure(a, b)[0], values, counts, resamples)
     bounded = {
         name: (
             max(end.low, 0.0) if name in NEIGHBOURS else end.low,

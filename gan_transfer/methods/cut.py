@@ -29,7 +29,7 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
-from gan_transfer.networks import layers
+from gan_transfer.networks import layers, resnet
 from gan_transfer.networks.patch_projection import PatchProjection
 from gan_transfer.networks.patchgan import PatchDiscriminator
 from gan_transfer.networks.resnet import ResNetGenerator
@@ -51,7 +51,8 @@ class Cut(Method):
       temperature: of PatchNCE.
       projection_width: units of the patch projection.
       antialias: blur where generator and discriminator resample.
-      residual: the generator adds to the image, see `networks/resnet.py`; not in the paper.
+      residual, skips: the generator adds to the image; its decoder sees the encoder's features of its size; see
+        `networks/resnet.py`; not in the paper.
       generator_width, generator_blocks, discriminator_width, discriminator_depth: as CycleGAN's.
       initial_gain: gain of the initial weights (Xavier).
       feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
@@ -67,6 +68,7 @@ class Cut(Method):
     projection_width: int = 256
     antialias: bool = True
     residual: bool = False
+    skips: bool = False
     generator_width: int = 64
     generator_blocks: int = 9
     discriminator_width: int = 64
@@ -93,6 +95,7 @@ class Cut(Method):
 
     def check(self, image_size: int, domains: int) -> None:
         feature_game.check(self.feature_network)
+        resnet.check(antialias=self.antialias, skips=self.skips)
         if domains != 2:
             raise ValueError(f'cut translates from one domain to another; data.domains names {domains}')
         smallest = 2**self.discriminator_depth * 3
@@ -120,6 +123,7 @@ class Cut(Method):
             blocks=self.generator_blocks,
             antialias=self.antialias,
             residual=self.residual,
+            skips=self.skips,
             rematerialize=settings.rematerialize,
             **shared,
         )

@@ -16,6 +16,12 @@ from gan_transfer.networks.layers import (
 from gan_transfer.networks.resampling import blur_downsample, blur_upsample
 
 
+def check(*, antialias: bool, skips: bool) -> None:
+    """Raises ValueError for what `ResNetGenerator` can't be."""
+    if skips and not antialias:
+        raise ValueError('skips is True and antialias False; skips needs antialias=True')
+
+
 class ResidualBlock(nn.Module):
     """Two reflection-padded 3x3 convolutions with instance norm, added to the input; no activation after the sum."""
 
@@ -35,15 +41,18 @@ class ResNetGenerator(nn.Module):
     """Encoder, residual blocks at a quarter of the size, decoder, tanh. Height and width: multiples of 4.
 
     Instance norm has neither learnt scale nor running statistics, as in the original. `antialias` resamples by blurring
-    in place of strides (CUT). `residual` adds the image to the output, in place of tanh: training starts near the
-    identity; not in the papers. The features by name: `padded` (the image with its mirrored border), `down_i` (the
-    convolution's output), `down_i_activated` (normalized and rectified), `block_i`.
+    in place of strides (CUT). `residual` adds the image to the output and clips the sum, in place of tanh: training
+    starts near the identity. `skips` shows the decoder the encoder's features of its size, as a U-Net's: edges that a
+    quarter of the size has lost; only with `antialias`, whose decoder resamples first and then convolves. Neither is
+    in the papers. The features by name: `padded` (the image with its mirrored border), `down_i` (the convolution's
+    output), `down_i_activated` (normalized and rectified), `block_i`.
     """
 
     width: int = 64
     blocks: int = 9
     antialias: bool = False
     residual: bool = False
+    skips: bool = False
     initializer: layers.Initializer = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
     rematerialize: bool = False
@@ -54,8 +63,10 @@ class ResNetGenerator(nn.Module):
         features = {'padded': reflection_pad(images.astype(self.dtype), 3)}
         x = Convolution(self.width, 7, **shared, name='input')(features['padded'])
         x = nn.relu(normalize_instances(x))
+        of_size = []
         stride = 1 if self.antialias else 2
         for i in range(2):
+            of_size.append(x)
             width = self.width * 2 ** (i + 1)
             x = Convolution(width, 3, stride=stride, padding=1, **shared, name=f'down_{i}')(x)
             features[f'down_{i}'] = x
@@ -69,10 +80,14 @@ class ResNetGenerator(nn.Module):
         for i in range(2):
             width = self.width * 2 ** (1 - i)
             if self.antialias:
-                x = Convolution(width, 3, padding=1, **shared, name=f'up_{i}')(blur_upsample(x))
+                x, skipped = blur_upsample(x), of_size.pop()
+                x = jnp.concatenate([x, skipped], axis=-1) if self.skips else x
+                x = Convolution(width, 3, padding=1, **shared, name=f'up_{i}')(x)
             else:
                 x = TransposedConvolution(width, **shared, name=f'up_{i}')(x)
             x = nn.relu(normalize_instances(x))
         x = Convolution(3, 7, **shared, name='output')(reflection_pad(x, 3))
         x = x.astype(jnp.float32)
-        return images + x if self.residual else jnp.tanh(x), features
+        # Clipped, because the discriminator must judge what is saved: of sums beyond black and white it would learn
+        # that, and the generator to stay away from both.
+        return jnp.clip(images + x, -1, 1) if self.residual else jnp.tanh(x), features

@@ -51,8 +51,8 @@ class Cut(Method):
       temperature: of PatchNCE.
       projection_width: units of the patch projection.
       antialias: blur where generator and discriminator resample.
-      residual, skips: the generator adds to the image; its decoder sees the encoder's features of its size; see
-        `networks/resnet.py`; not in the paper.
+      residual, clip, skips: the generator adds to the image; the sum is clipped; its decoder sees the encoder's
+        features of its size; see `networks/resnet.py`; not in the paper.
       generator_width, generator_blocks, discriminator_width, discriminator_depth: as CycleGAN's.
       initial_gain: gain of the initial weights (Xavier).
       feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
@@ -68,6 +68,7 @@ class Cut(Method):
     projection_width: int = 256
     antialias: bool = True
     residual: bool = False
+    clip: bool = False
     skips: bool = False
     generator_width: int = 64
     generator_blocks: int = 9
@@ -95,7 +96,7 @@ class Cut(Method):
 
     def check(self, image_size: int, domains: int) -> None:
         feature_game.check(self.feature_network)
-        resnet.check(antialias=self.antialias, skips=self.skips)
+        resnet.check(antialias=self.antialias, skips=self.skips, residual=self.residual, clip=self.clip)
         if domains != 2:
             raise ValueError(f'cut translates from one domain to another; data.domains names {domains}')
         smallest = 2**self.discriminator_depth * 3
@@ -123,6 +124,7 @@ class Cut(Method):
             blocks=self.generator_blocks,
             antialias=self.antialias,
             residual=self.residual,
+            clip=self.clip,
             skips=self.skips,
             rematerialize=settings.rematerialize,
             **shared,

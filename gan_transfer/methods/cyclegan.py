@@ -46,8 +46,8 @@ class CycleGan(Method):
       generator_width, generator_blocks: channels at full size; residual blocks (9 at 256 px, 6 at 128).
       discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2.
       antialias: blur where generators and discriminators resample, as CUT does; not in the paper.
-      residual, skips: generators add to the image; their decoders see the encoder's features of their size; see
-        `networks/resnet.py`; not in the paper.
+      residual, clip, skips: generators add to the image; the sums are clipped; their decoders see the encoder's
+        features of their size; see `networks/resnet.py`; not in the paper.
       initial_deviation: standard deviation of the initial weights.
       feature_network, feature_weight: a second game in each domain on the features of a frozen network, and the weight
         of its adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
@@ -62,6 +62,7 @@ class CycleGan(Method):
     discriminator_depth: int = 3
     antialias: bool = False
     residual: bool = False
+    clip: bool = False
     skips: bool = False
     initial_deviation: float = 0.02
     feature_network: str = ''
@@ -81,7 +82,7 @@ class CycleGan(Method):
 
     def check(self, image_size: int, domains: int) -> None:
         feature_game.check(self.feature_network)
-        resnet.check(antialias=self.antialias, skips=self.skips)
+        resnet.check(antialias=self.antialias, skips=self.skips, residual=self.residual, clip=self.clip)
         if domains != 2:
             raise ValueError(f'cyclegan translates between 2 domains; data.domains names {domains}')
         smallest = 2**self.discriminator_depth * 3
@@ -99,6 +100,7 @@ class CycleGan(Method):
             blocks=self.generator_blocks,
             antialias=self.antialias,
             residual=self.residual,
+            clip=self.clip,
             skips=self.skips,
             initializer=initializer,
             dtype=settings.dtype,

@@ -16,10 +16,12 @@ from gan_transfer.networks.layers import (
 from gan_transfer.networks.resampling import blur_downsample, blur_upsample
 
 
-def check(*, antialias: bool, skips: bool) -> None:
+def check(*, antialias: bool, skips: bool, residual: bool, clip: bool) -> None:
     """Raises ValueError for what `ResNetGenerator` can't be."""
     if skips and not antialias:
         raise ValueError('skips is True and antialias False; skips needs antialias=True')
+    if clip and not residual:
+        raise ValueError('clip is True and residual False; clip needs residual=True')
 
 
 class ResidualBlock(nn.Module):
@@ -41,17 +43,21 @@ class ResNetGenerator(nn.Module):
     """Encoder, residual blocks at a quarter of the size, decoder, tanh. Height and width: multiples of 4.
 
     Instance norm has neither learnt scale nor running statistics, as in the original. `antialias` resamples by blurring
-    in place of strides (CUT). `residual` adds the image to the output and clips the sum, in place of tanh: training
-    starts near the identity. `skips` shows the decoder the encoder's features of its size, as a U-Net's: edges that a
-    quarter of the size has lost; only with `antialias`, whose decoder resamples first and then convolves. Neither is
-    in the papers. The features by name: `padded` (the image with its mirrored border), `down_i` (the convolution's
-    output), `down_i_activated` (normalized and rectified), `block_i`.
+    in place of strides (CUT). The features by name: `padded` (the image with its mirrored border), `down_i` (the
+    convolution's output), `down_i_activated` (normalized and rectified), `block_i`.
+
+    Not in the papers: `residual` adds the image to the output, in place of tanh: training starts near the identity.
+    `clip` clips that sum to what can be saved. Else the discriminator tells sums beyond black and white from images,
+    and the generator of drawings learns to stay away from both. `skips` shows the decoder the encoder's features of its
+    size, as a U-Net's: edges that a quarter of the size has lost; only with `antialias`, whose decoder resamples first
+    and then convolves.
     """
 
     width: int = 64
     blocks: int = 9
     antialias: bool = False
     residual: bool = False
+    clip: bool = False
     skips: bool = False
     initializer: layers.Initializer = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
@@ -88,6 +94,6 @@ class ResNetGenerator(nn.Module):
             x = nn.relu(normalize_instances(x))
         x = Convolution(3, 7, **shared, name='output')(reflection_pad(x, 3))
         x = x.astype(jnp.float32)
-        # Clipped, because the discriminator must judge what is saved: of sums beyond black and white it would learn
-        # that, and the generator to stay away from both.
-        return jnp.clip(images + x, -1, 1) if self.residual else jnp.tanh(x), features
+        if not self.residual:
+            return jnp.tanh(x), features
+        return jnp.clip(images + x, -1, 1) if self.clip else images + x, features

@@ -69,10 +69,10 @@ class ResNetGenerator(nn.Module):
         features = {'padded': reflection_pad(images.astype(self.dtype), 3)}
         x = Convolution(self.width, 7, **shared, name='input')(features['padded'])
         x = nn.relu(normalize_instances(x))
-        of_size = []
+        encoded = []
         stride = 1 if self.antialias else 2
         for i in range(2):
-            of_size.append(x)
+            encoded.append(x)
             width = self.width * 2 ** (i + 1)
             x = Convolution(width, 3, stride=stride, padding=1, **shared, name=f'down_{i}')(x)
             features[f'down_{i}'] = x
@@ -86,7 +86,7 @@ class ResNetGenerator(nn.Module):
         for i in range(2):
             width = self.width * 2 ** (1 - i)
             if self.antialias:
-                x, skipped = blur_upsample(x), of_size.pop()
+                x, skipped = blur_upsample(x), encoded.pop()
                 x = jnp.concatenate([x, skipped], axis=-1) if self.skips else x
                 x = Convolution(width, 3, padding=1, **shared, name=f'up_{i}')(x)
             else:

@@ -86,8 +86,9 @@ class ResNetGenerator(nn.Module):
         for i in range(2):
             width = self.width * 2 ** (1 - i)
             if self.antialias:
-                x, skipped = blur_upsample(x), encoded.pop()
-                x = jnp.concatenate([x, skipped], axis=-1) if self.skips else x
+                x = blur_upsample(x)
+                if self.skips:
+                    x = jnp.concatenate([x, encoded[1 - i]], axis=-1)
                 x = Convolution(width, 3, padding=1, **shared, name=f'up_{i}')(x)
             else:
                 x = TransposedConvolution(width, **shared, name=f'up_{i}')(x)

@@ -186,7 +186,7 @@ def run() -> int:
         if REAL.value is None:
             evaluate(config, WORKDIR.value)
         else:
-            resize = CONFIG.value is not None
+            resize = command_line.names_a_size()
             evaluate_folders(config, WORKDIR.value, REAL.value, GENERATED.value, SOURCE.value, resize=resize)
     elif MODE.value == 'translate':
         from gan_transfer.translate import translate

@@ -185,7 +185,7 @@ class Checkpoints:
                 if on_damage == 'error' or not error.everywhere:
                     alone = '' if error.everywhere else 'one process started alone with '
                     hint = f'{alone}--config.checkpoint.on_damage=fallback takes the newest good one'
-                    raise DamagedCheckpoint(f'{error}; {hint}') from error
+                    raise DamagedCheckpoint(f'{error}; {hint}', everywhere=error.everywhere) from error
                 damaged.append(error)
         raise DamagedCheckpoint(f'no checkpoint in {self._path} is good: {"; ".join(map(str, damaged))}')
 

@@ -9,7 +9,8 @@ from ml_collections import ConfigDict, config_flags
 
 from gan_transfer.errors import UserError
 
-RUN_CONFIG = pathlib.Path(__file__).parents[1] / 'configs' / '_run.py'
+CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
+RUN_CONFIG, DEFAULTS = CONFIGS / '_run.py', CONFIGS / 'common.py'
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -18,7 +19,7 @@ def parse(argv: list[str]) -> list[str]:
     Raises:
       UserError: about what the user wrote.
     """
-    argv = _with_config_of_the_run(argv)
+    argv = _with_config(argv)
     try:
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
@@ -46,14 +47,26 @@ def parse(argv: list[str]) -> list[str]:
     return rest
 
 
-def _with_config_of_the_run(argv: list[str]) -> list[str]:
-    """Puts the config saved with the run before overrides that have no other."""
-    workdir = _given(argv, 'workdir')
-    if workdir is None or any(_given(argv, name) is not None for name in ('config', 'real', 'from')):
+def names_a_size() -> bool:
+    """Whether the user has chosen an image size: by the key, or by a config file."""
+    flag = flags.FLAGS['config']
+    if flag.value is None:
+        return False
+    chosen = config_flags.get_config_filename(flag) != str(DEFAULTS)
+    return chosen or 'image_size' in config_flags.get_override_values(flag)
+
+
+def _with_config(argv: list[str]) -> list[str]:
+    """Puts a config before overrides that have none: for two folders the defaults, else the one saved with the run."""
+    workdir, two_folders = _given(argv, 'workdir'), _given(argv, 'real') is not None
+    if _given(argv, 'config') is not None or _given(argv, 'from') is not None:
         return argv
     if not any(_key(argument).startswith('config.') for argument in argv):
         return argv
-    return [argv[0], f'--config={RUN_CONFIG}:{workdir}', *argv[1:]]
+    if not two_folders and workdir is None:
+        return argv
+    config = DEFAULTS if two_folders else f'{RUN_CONFIG}:{workdir}'
+    return [argv[0], f'--config={config}', *argv[1:]]
 
 
 def _given(argv: list[str], name: str) -> str | None:

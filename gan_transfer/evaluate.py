@@ -5,10 +5,11 @@ images, which flatters it: it is never printed without the final one.
 """
 
 import json
+import sys
 from typing import Any
 
 from gan_transfer import data, evaluation, processes, storage
-from gan_transfer.checkpoint import BEST, Checkpoints
+from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.evaluation.evaluator import about_versions
 from gan_transfer.evaluation.gallery import Gallery
@@ -47,25 +48,41 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         'checkpoint': _about_checkpoint(config, run),
         'protocols': final,
     }
-    labels = {'final': f'final checkpoint, after {run.step * config.batch_size} images'}
-    if Checkpoints(workdir, folder=BEST).latest():
-        best = open_run(config, workdir, folder=BEST)
-        found = evaluator(lambda batch: translator(best.params, batch))
+    images = run.step * config.batch_size
+    places = []
+    if processes.is_first():
+        print_results(final, f'final checkpoint, after {images} images')
+        with from_user():
+            places.append(_write(results, workdir))
+            if config.evaluation.gallery_images:
+                places.insert(0, storage.place(workdir, PAGE))
+                gallery.write(places[0], f'{config.method.name} after {images} images')
+    best = _open_best(config, workdir)  # damage there costs nothing of the final results
+    if best is not None:
+        with from_user():
+            found = evaluator(lambda batch: translator(best.params, batch))
         results['best'] = {'checkpoint': _about_checkpoint(config, best), 'protocols': found}
-        labels['best'] = f'best checkpoint by these test images, after {best.step * config.batch_size} images'
-    if not processes.is_first():
-        return results
-    print_results(final, labels['final'])
-    if 'best' in results:
-        print_results(results['best']['protocols'], labels['best'])
-    with from_user():
-        path = _write(results, workdir)
-        if config.evaluation.gallery_images:
-            page = storage.place(workdir, PAGE)
-            gallery.write(page, f'{config.method.name} after {run.step * config.batch_size} images')
-            print(page)
-    print(path)
+        if processes.is_first():
+            images = best.step * config.batch_size
+            print_results(found, f'best checkpoint by these test images, after {images} images')
+            with from_user():
+                _write(results, workdir)
+    for place in places:
+        print(place)
     return results
+
+
+def _open_best(config: Any, workdir: str) -> Run | None:
+    """Opens the best checkpoint, if there is one; with `checkpoint.on_damage` 'fallback' a damaged one is left out."""
+    if not Checkpoints(workdir, folder=BEST).latest():
+        return None
+    try:
+        return open_run(config, workdir, folder=BEST)
+    except DamagedCheckpoint as error:
+        if config.checkpoint.on_damage == 'error' or not error.everywhere:
+            raise
+        print(f'warning: the best checkpoint is left out: {error}', file=sys.stderr)
+        return None
 
 
 def evaluate_folders(
@@ -92,7 +109,8 @@ def evaluate_folders(
         found = evaluation.compare_folders(config, real, generated, source, resize=resize)
     folders = {'real': real, 'generated': generated} | ({} if source is None else {'source': source})
     results = {**folders, 'versions': about_versions(), 'protocols': found}
-    print_results(found, f'{generated} against {real}')
+    resized = f', resized to {config.image_size} px' if resize else ''
+    print_results(found, f'{generated} against {real}{resized}')
     with from_user():
         print(_write(results, workdir))
     return results

@@ -62,7 +62,8 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
     """Opens the newest checkpoint in a folder of a run, on all devices of all processes; no data set is needed.
 
     Raises:
-      UserError: where there is none, it is damaged (see `checkpoint.on_damage`), or it is of another config.
+      UserError: where there is none, it is damaged (see `checkpoint.on_damage`), it is of another config, or it was
+        imported without any generator.
     """
     checkpoints = Checkpoints(workdir, folder=folder)
     if checkpoints.latest() is None:
@@ -76,7 +77,11 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
             make_method(config).check(config.image_size, len(domains))
         experiment = make_experiment(config, domains=len(domains), mesh=mesh)
         state = checkpoints.restore(step, experiment.abstract_state)
-        directions = about.get('directions') or experiment.method.directions(len(domains))
+        directions = about.get('directions', experiment.method.directions(len(domains)))
+        if not directions:
+            raise UserError(
+                f'the run in {workdir!r} translates nothing: the files that it was imported from have no generator'
+            )
         return Run(experiment, state.translate_params, domains, step, tuple(map(tuple, directions)))
 
     with contextlib.closing(checkpoints):

@@ -60,10 +60,13 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
         if start.state is not None and start.step >= total and not owed:
             report.say(f'finished: {start.step * config.batch_size} images are seen; nothing left to do')
             return _finish(report, workdir)
+        loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
+        loop.pipeline(
+            start.step
+        ).close()  # what the method cannot take is told before a config holds the run to it
         if processes.is_first():
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
-        loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
         status = loop.run(start, total, owed=owed)
         return _finish(report, workdir) if status == 0 else status
 
@@ -116,8 +119,9 @@ class _Loop:
                 self.evaluation.close()
         if step < total or self.owed:
             number, images = interruption.signal or signal.SIGTERM, step * self.config.batch_size
-            name = signal.Signals(number).name
-            self.report.say(f'{name}: saved at {images} images; the same command goes on')
+            self.report.say(
+                f'{signal.Signals(number).name}: saved at {images} images; the same command goes on'
+            )
             return 128 + number
         if self.evaluation:
             self.report.say(self.evaluation.summary())
@@ -131,7 +135,7 @@ class _Loop:
         """
         batch_size, cached = self.config.batch_size, cached_programs()
         writer = Writer(self.workdir, first) if processes.is_first() else NoWriter()
-        with contextlib.closing(self._pipeline(first)) as pipeline, contextlib.closing(writer):
+        with contextlib.closing(self.pipeline(first)) as pipeline, contextlib.closing(writer):
             if self.owed and not self._evaluated(writer, first, state, interruption):
                 return first
             self.owed, step = False, first
@@ -168,7 +172,7 @@ class _Loop:
                     break
         return step
 
-    def _pipeline(self, first: int) -> Any:
+    def pipeline(self, first: int) -> Any:
         method = self.experiment.method
         with from_user():
             return data.make_pipeline(
@@ -198,7 +202,7 @@ class _Loop:
         """
         config, (first, state) = self.config, self._last_good()
         back = config.on_divergence == 'rollback' and self.rollbacks < config.max_rollbacks
-        with contextlib.closing(self._pipeline(first)) as pipeline:
+        with contextlib.closing(self.pipeline(first)) as pipeline:
             given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key}
             kept = {'about': self._about(diverged.step - 1), 'rollbacks': self.rollbacks + back}
             told = divergence.examine(self.workdir, config, diverged, self.experiment, **given, **kept)

@@ -91,7 +91,7 @@ def _plan(
     if not source.exists():
         raise UserError(f'no such file or folder: --source={source}')
     if source.is_dir():
-        names = sorted(path for path in source.iterdir() if path.suffix.lower() in data.EXTENSIONS)
+        names = sorted(path for path in source.iterdir() if data.has_image_name(path))
         if not names:
             raise UserError(f'--source={source} has no images ({", ".join(data.EXTENSIONS)})')
         if output.exists() and not output.is_dir():

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests import command
+from tests import command, run_folder
 
 MORE = ('--config.data.domains=openmoji,openmoji_line', '--config.train_images=16')
 pytestmark = pytest.mark.xdist_group('cyclegan_run')
@@ -117,6 +117,19 @@ def test_training_evaluates_on_the_way_and_keeps_the_best(tmp_path):
     found = results['best']['protocols']['paired_test']['mean']['lpips_alexnet']
     assert found == pytest.approx(min(values), rel=1e-5)
 
+    # A damaged best checkpoint costs nothing of the final one's numbers.
+    shutil.copytree(tmp_path, tmp_path / 'damaged')
+    (tmp_path / 'damaged' / 'evaluation.json').unlink()
+    run_folder.flip_a_bit(tmp_path / 'damaged' / 'best')
+    evaluate = ('--mode=evaluate', f'--workdir={tmp_path / "damaged"}')
+    line = command.error_line(*evaluate)
+    assert 'on_damage=fallback' in line
+    left = json.loads((tmp_path / 'damaged' / 'evaluation.json').read_text())
+    assert left == {key: value for key, value in results.items() if key != 'best'}
+    out = command.launch(*evaluate, '--config.checkpoint.on_damage=fallback')
+    assert 'warning: the best checkpoint is left out' in out.stderr
+    assert 'best checkpoint by' not in out.stdout
+
     # The newest checkpoint is lost: the run goes on from the one before, and comes to the same numbers.
     shutil.rmtree(tmp_path / 'checkpoints' / '8')
     command.launch(*config)
@@ -172,3 +185,4 @@ def test_data_without_pairs_is_refused_by_a_method_that_learns_from_them(tmp_pat
         f'--workdir={tmp_path / "run"}',
     )
     assert 'are not pairs: data.share_keys=True makes pairs of emoji' in line
+    assert not (tmp_path / 'run' / 'config.json').exists(), 'the corrected command would be another config'

@@ -168,6 +168,15 @@ def test_mistakes_are_one_line(arguments, parts, tmp_path):
         assert part in line
 
 
+def test_what_has_no_generator_translates_nothing(tmp_path):
+    weights = cases.load('cut_discriminator_patchgan').weights()
+    path = torch_files.write_zip(tmp_path / 'latest_net_D.pth', weights)
+    with pytest.raises(
+        UserError, match='translates nothing: the files that it was imported from have no generator'
+    ):
+        imported('cut', path, tmp_path / 'run')
+
+
 def test_weights_and_config_must_fit(tmp_path):
     checkpoint = tiny_cyclegan(tmp_path / 'files')
     config = importlib.import_module('configs.cyclegan').get_config()

@@ -264,8 +264,12 @@ def test_wrong_hyper_parameters_are_named(name, options, message):
 def test_wrong_method_field_and_network_name_the_choices():
     with pytest.raises(ValueError, match="cyclegan has no hyper-parameter 'cycle'; it has adversarial"):
         make_experiment('cyclegan', method={'cycle': 1.0})
-    with pytest.raises(ValueError, match='cyclegan translates between 2 domains; data'):
-        experiment_lib.make_experiment(make_config('cyclegan'), domains=3, mesh=sharding.make_mesh())
+    for name, domains, wanted in (
+        ('cyclegan', 3, '2 domains, there are 3'),
+        ('stargan_v2', 1, 'or more, there is 1'),
+    ):
+        with pytest.raises(ValueError, match=wanted):
+            experiment_lib.make_experiment(make_config(name), domains=domains, mesh=sharding.make_mesh())
     config = make_config('cyclegan')
     config.optimizer.networks = {'generator': {'learning_rate': 1.0}}
     with pytest.raises(

@@ -19,6 +19,12 @@ MAX_FILE_BYTES = 2**29
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
+def has_image_name(path: os.PathLike) -> bool:
+    """Whether a file's name ends as images' do; hidden ones do not count: macOS leaves a `._1.jpg` beside `1.jpg`."""
+    name = os.path.basename(os.fspath(path))
+    return name.lower().endswith(EXTENSIONS) and not name.startswith('.')
+
+
 def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WHITE) -> np.ndarray:
     """Reads an image file as RGB. This is the one conversion for every source and for the command line.
 
@@ -85,8 +91,10 @@ def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f'grey values {values.min()}..{values.max()} are not of 16 bits')
-        grey = (values >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        rgb = np.repeat((values >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+        if 'transparency' in image.info:
+            rgb[values == image.info['transparency']] = background
+        return rgb
     if image.mode == 'F':
         raise ValueError('floating-point pixels have no defined range')
     if image.mode in ('LA', 'PA', 'La', 'RGBA', 'RGBa') or 'transparency' in image.info:

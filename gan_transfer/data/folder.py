@@ -19,7 +19,7 @@ from gan_transfer.data.dataset import (
     pair_unreadable,
     select_domains,
 )
-from gan_transfer.data.decode import EXTENSIONS, WHITE, printable, read_image
+from gan_transfer.data.decode import EXTENSIONS, WHITE, has_image_name, printable, read_image
 
 LAYOUTS = (
     'train/<domain>/ with test/<domain>/ or val/<domain>/, or trainA trainB with testA testB, or pairs: '
@@ -198,13 +198,7 @@ def _subfolders(folder: Path) -> list[Path]:
 def _list_images(folder: Path | None) -> tuple[Path, ...]:
     if folder is None:
         return ()
-    return tuple(
-        sorted(
-            entry
-            for entry in folder.iterdir()
-            if entry.suffix.lower() in EXTENSIONS and not entry.name.startswith('.') and not entry.is_dir()
-        )
-    )
+    return tuple(sorted(entry for entry in folder.iterdir() if has_image_name(entry) and not entry.is_dir()))
 
 
 def _empty_domain(folder: Path, path: str) -> str:

@@ -48,6 +48,9 @@ def make_augmentation(config: ConfigDict) -> Augmentation:
       and crop_aspect, then (always) stretched to image_size with linear interpolation.
     - 'none': stretched to image_size.
 
+    Differs from the papers' code, which enlarges with Pillow: OpenCV's cubic kernel is a little sharper (a = -0.75, not
+    -0.5; from 256 to 286 px a mean difference of 1 of 255 levels on smooth pictures, 4 on noise).
+
     Each then mirrors half of the images if data.flip is set.
 
     Raises:

@@ -67,5 +67,6 @@ def make_features(settings: Any, name: str, resize: str) -> SetFeatures:
             function, digest = feature_networks.fid_inception(path, resize_by=resize)
         else:
             function, digest = feature_networks.torchvision_inception(path)
+            resize = 'bilinear, antialiased, to 8 bits'
         about = {'network': file, 'sha256': digest, 'resize': resize}
     return SetFeatures(lambda images: np.asarray(function(images), np.float32), about)

@@ -64,7 +64,7 @@ def compare_folders(
             for name, pair in pairs.items()
         }
         found[name] = {
-            'about': protocol.about,
+            'about': f'{protocol.about}; of two folders the distances of sets alone',
             'features': features.about,
             'images': {side: len(paths) for side, paths in files.items()},
             'sha256': {side: measured.sha256 for side, measured in sides.items()},  # of the pixels, in order
@@ -96,7 +96,7 @@ def _files(folder: str) -> list[storage.Path]:
     with storage.reached(place):
         if not place.is_dir():
             raise ValueError(f'no such folder: {folder}')
-    files = [path for path in storage.files_in(place) if path.suffix.lower() in data.EXTENSIONS]
+    files = [path for path in storage.files_in(place) if data.has_image_name(path)]
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
     return files

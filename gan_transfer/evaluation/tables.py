@@ -52,7 +52,9 @@ def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]
         'the untouched source' if 'untouched_source' in rows[0] else '',
         'the floor: real against other real images' if with_floor else '',
     ]
-    text = f'±: half of a 95 % interval; in brackets {"; ".join(filter(None, brackets))}'
+    text = '±: half of a 95 % interval'
+    if any(brackets):
+        text += f'; in brackets {"; ".join(filter(None, brackets))}'
     closer = result.get('directions_closer_than_the_source')
     if closer:
         counts = ', '.join(

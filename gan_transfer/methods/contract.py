@@ -126,6 +126,7 @@ class Method:
     translate_fields: ClassVar[tuple[str, ...]]
     fully_convolutional: ClassVar[bool]
     size_multiple: ClassVar[int]
+    most_domains: ClassVar[float] = math.inf  # that it translates between; all methods need two
 
     def __post_init__(self) -> None:
         losses.check_adversarial(self.adversarial)
@@ -143,7 +144,14 @@ class Method:
         return 0
 
     def check(self, image_size: int, domains: int) -> None:
-        """Raises ValueError where the method cannot work on such images."""
+        """Raises ValueError where the method cannot work on such images, or between so many domains."""
+        if not 2 <= domains <= self.most_domains:
+            wanted = '2 domains' if self.most_domains == 2 else '2 domains or more'
+            there = 'there is 1' if domains == 1 else f'there are {domains}'
+            raise ValueError(
+                f'{type(self).__name__} translates between {wanted}, {there}; '
+                '--config.data.domains=A,B takes those of the data that it names'
+            )
 
     def directions(self, domains: int) -> tuple[tuple[int, int], ...]:
         """Returns the ordered pairs (source domain, target domain) that it translates between."""

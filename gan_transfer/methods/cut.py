@@ -93,12 +93,12 @@ class Cut(Method):
     translate_fields: ClassVar[tuple[str, ...]] = ('source',)
     fully_convolutional: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 4
+    most_domains: ClassVar[float] = 2
 
     def check(self, image_size: int, domains: int) -> None:
         feature_game.check(self.feature_network)
         resnet.check(antialias=self.antialias, skips=self.skips, residual=self.residual, clip=self.clip)
-        if domains != 2:
-            raise ValueError(f'cut translates from one domain to another; data.domains names {domains}')
+        super().check(image_size, domains)
         smallest = 2**self.discriminator_depth * 3
         if image_size % 4 or image_size < smallest:
             raise ValueError(f'image_size is {image_size}; cut takes multiples of 4 from {smallest} on')

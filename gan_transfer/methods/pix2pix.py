@@ -65,6 +65,7 @@ class Pix2Pix(Method):
     translate_fields: ClassVar[tuple[str, ...]] = ('source',)
     fully_convolutional: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
+    most_domains: ClassVar[float] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,8 +73,7 @@ class Pix2Pix(Method):
             raise ValueError(f'dropout is {self.dropout}; it must be below 1')
 
     def check(self, image_size: int, domains: int) -> None:
-        if domains != 2:
-            raise ValueError(f'pix2pix translates from one domain to another; data.domains names {domains}')
+        super().check(image_size, domains)
         multiple, smallest = 2**self.generator_depth, 2**self.discriminator_depth * 3
         if image_size % multiple or image_size < smallest:
             raise ValueError(

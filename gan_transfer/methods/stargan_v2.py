@@ -140,6 +140,7 @@ class StarGanV2(Method):
         return ('source', 'target', 'target_domain')
 
     def check(self, image_size: int, domains: int) -> None:
+        super().check(image_size, domains)
         if image_size & (image_size - 1) or image_size < 16:
             raise ValueError(f'image_size is {image_size}; stargan_v2 takes powers of two from 16 on')
         if 2 ** self._downsamplings(image_size) > image_size // 4:

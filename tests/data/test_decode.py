@@ -56,6 +56,7 @@ CASES = {
     'cmyk_tiff': (one_colour('CMYK', (0, 255, 255, 0), 'TIFF'), RED, 0),
     'cmyk_jpeg': (one_colour('CMYK', (0, 255, 255, 0), 'JPEG'), RED, 3),
     'grey_16': (one_colour('I;16', 0x80FF), (128, 128, 128), 0),
+    'grey_16_transparent': (one_colour('I;16', 0x80FF, transparency=0x80FF), BACKGROUND, 0),
     'grey_16_tiff': (by_opencv('.tiff', np.uint16, (0x4000,)), (64, 64, 64), 0),
     'rgb_16_png': (by_opencv('.png', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
     'rgb_16_tiff': (by_opencv('.tiff', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),

@@ -16,6 +16,7 @@ def folders(tmp_path_factory):
     for i in range(12):
         command.write(root / 'same' / 'inner' / f'{i}.png', draw(str(50 + i), True))
         command.write(root / 'plain' / f'{i}.png', draw(str(50 + i), False))
+    (root / 'plain' / '._0.png').write_bytes(b'what macOS leaves beside a file')
     command.write(root / 'mixed' / 'a.png', draw('0', True))
     command.write(root / 'mixed' / 'b.png', draw('0', True)[:20])
     return root
@@ -48,6 +49,24 @@ def test_images_of_the_right_style_are_nearer(folders, tmp_path):
         f'--generated={folders / "same"}',
     )
     assert 'evaluation.json exists' in line
+
+
+def test_a_key_of_the_evaluation_changes_no_size(folders, tmp_path):
+    found = {}
+    for more in ('evaluation.resamples=5', 'image_size=24'):
+        out = command.launch(
+            f'--config.{more}',
+            '--mode=evaluate',
+            f'--workdir={tmp_path / more}',
+            f'--real={folders / "plain"}',
+            f'--generated={folders / "same"}',
+        ).stdout
+        result = json.loads((tmp_path / more / 'evaluation.json').read_text())['protocols']['default']
+        found[more] = result['size']['real'], result['resized'], 'resized to 24 px' in out
+    assert found == {
+        'evaluation.resamples=5': ([32, 32], False, False),
+        'image_size=24': ([24, 24], True, True),
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ VENV := .venv
 RUN := runs/quickstart
 
 .PHONY: quickstart test format benchmark
+.DELETE_ON_ERROR:
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/python launch.py --config=configs/quickstart.py --mode=prepare

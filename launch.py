@@ -117,13 +117,13 @@ def check_flags() -> None:
             takers = ' or '.join(f'--mode={other}' for other in MODES if name in TAKES[other])
             raise UserError(f'--{name} is for {takers}; the mode is {mode}')
     for name in NEEDS[mode]:
-        if flags.FLAGS[name].value is None:
+        if flags.FLAGS[name].value in (None, ''):
             raise UserError(f'--mode={mode} needs --{name}')
     if (REAL.value is None) != (GENERATED.value is None):
         raise UserError('--real and --generated go together: two folders of images')
     if mode == 'evaluate' and SOURCE.value is not None and REAL.value is None:
         raise UserError('--mode=evaluate takes --source with --real and --generated only')
-    if mode in ('train', 'import') or REAL.value is not None:
+    if mode in ('train', 'import', 'evaluate', 'compare'):
         check_folder('workdir', WORKDIR.value)
 
 

@@ -162,7 +162,8 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
     _one_of(config, 'on_divergence', ('stop', 'rollback'))
     for key in POSITIVE:
         _within(config, key, 1)
-    for key in ('seed', 'evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
+    _within(config, 'seed', 0, 2**63 - 1)
+    for key in ('evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
         _within(config, key, 0)
     _within(config, 'evaluation.resamples', 2)
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
@@ -217,6 +218,10 @@ def _validate_method(config: ConfigDict) -> None:
     for network, values in config.optimizer.networks.items():
         if network not in names:
             raise UserError(f'optimizer.networks names {network!r}{_choices(network, names)}')
+        if not isinstance(values, ConfigDict):
+            raise UserError(
+                f'optimizer.networks.{network} is {values!r}; it takes keys with values, as optimizer has'
+            )
         for key in values:
             if key == 'networks' or key not in config.optimizer:
                 choices = [k for k in config.optimizer if k != 'networks']
@@ -246,12 +251,13 @@ def _validate_data(data: ConfigDict) -> None:
     if len(set(data.domains)) != len(data.domains):
         raise UserError(f'data.domains names one twice: {", ".join(data.domains)}')
     for key in ('crop_scale', 'crop_aspect'):
-        bounds = data[key]
+        bounds = [_number(f'data.{key}', bound) for bound in data[key]]
         if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
             raise UserError(f'data.{key} is {tuple(bounds)}; it takes two numbers, 0 < low <= high')
     if data.crop_scale[1] > 1:
         raise UserError(f'data.crop_scale is {tuple(data.crop_scale)}; an area share ends at 1')
-    if len(data.background) != 3 or not all(0 <= value <= 255 for value in data.background):
+    background = [_number('data.background', value) for value in data.background]
+    if len(background) != 3 or not all(0 <= value <= 255 for value in background):
         raise UserError(f'data.background is {tuple(data.background)}; it takes red, green, blue of 0..255')
 
 
@@ -270,10 +276,16 @@ def _within(
     above: bool = False,
     below: bool = False,
 ) -> None:
-    value = _get(config, key)
+    value = _number(key, _get(config, key))
     if not low <= value <= high or (above and value == low) or (below and value == high):
         end = f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
         raise UserError(f'{key} is {value}; it must be {"above" if above else "from"} {low}{end}')
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f'{key} is {value!r}; it must be a number')
+    return value
 
 
 def _get(config: ConfigDict, key: str) -> Any:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -63,10 +62,11 @@ class Checkpoints:
             killed save has left. 0: only to read.
 
         Raises:
-          UserError: where the folder cannot be made.
+          UserError: where the folder cannot be made, or what is written there could not be read again.
         """
         with from_user():
             self._path = storage.absolute(workdir) / folder
+        _check_path(self._path)
         self._saving: int | None = None
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
@@ -130,8 +130,9 @@ class Checkpoints:
         if differing:
             name = differing[0]
             raise UserError(
-                f'the checkpoint of step {step} has other networks or sizes than the config asks for: {name} is '
-                f'{there.get(name, "missing")}, not {wanted.get(name, "there")} ({len(differing)} such arrays)'
+                f'the checkpoint of step {step} has other networks, sizes or parts of optimizers than the config asks '
+                f'for: {name} is {there.get(name, "missing")}, not {wanted.get(name, "there")} '
+                f'({len(differing)} such arrays)'
             )
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
         # An array may be one process's to read.
@@ -245,19 +246,24 @@ class Checkpoints:
             return reason and reason[:REASON]
         if not isinstance(error, OSError | ValueError):
             return None
-        number = error.errno if isinstance(error, OSError) else _system_error(str(error))
+        number = storage.system_error(error)
         return None if number is None else os.strerror(number)
 
     @contextlib.contextmanager
     def _reading(self, step: int, what: str, *, everywhere: bool = True) -> Iterator[None]:
         """Everything that Orbax raises, of whatever type, means that its files are not as it wrote them.
 
-        Unless they are in an object store that cannot be reached: then nothing is known of them.
+        Unless they are in an object store that cannot be reached, or it is for want of memory, of rights, or of open
+        files: then nothing is known of them.
         """
         try:
             yield
         except Exception as error:
-            unreachable = storage.why_unreachable(error) if storage.is_remote(self._path) else None
+            unreachable = (
+                storage.why_unreachable(error)
+                if storage.is_remote(self._path)
+                else storage.why_not_now(error)
+            )
             if unreachable:
                 raise UserError(
                     f'the checkpoint of step {step} cannot be read now: {unreachable[:REASON]} ({self._path})'
@@ -270,9 +276,15 @@ class Checkpoints:
         return DamagedCheckpoint(text, everywhere=everywhere)
 
 
-def _system_error(text: str) -> int | None:
-    found = re.search(r"os_error_code='(\d+)'", text)
-    return int(found[1]) if found else None
+def _check_path(path: storage.Path) -> None:
+    """Raises UserError for what Orbax, which takes a checkpoint's own path for a pattern, writes and cannot read."""
+    text = os.fspath(path)
+    if storage.is_remote(path):
+        return
+    if '[' in text or '\\' in text or not text.isprintable():
+        raise UserError(
+            f'a checkpoint in {text!r} could not be read again: no [, \\ or unprintable character there'
+        )
 
 
 def _digest(about: dict[str, Any]) -> str:

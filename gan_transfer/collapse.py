@@ -9,6 +9,7 @@ from gan_transfer.pictures import Samples
 STUCK = 10  # log steps in a row with every sign right
 RIGHT = 0.999  # of the signs
 LEVEL = 2 / 255  # of an image in [-1, 1]; translations by two latent codes that differ by less are one image
+ONE = 0.01  # of 255 levels; images that differ by less are one, and say nothing of translations
 SAME = 0.02  # of the images' own diversity; below, translations count as the same
 
 
@@ -111,11 +112,11 @@ def _target_domains(samples: Samples, count: int) -> np.ndarray:
 
 
 def _smallest(name: str, translated: np.ndarray, images: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """The smallest share of any group of at least two along the first axis; nothing where there is none."""
+    """The smallest share of any group of two different ones and more along the first axis; nothing without such."""
     shares = [
-        _deviation(translated[groups == group]) / max(_deviation(images[groups == group]), 1e-6)
+        _deviation(translated[groups == group]) / _deviation(images[groups == group])
         for group in np.unique(groups)
-        if (groups == group).sum() > 1
+        if (groups == group).sum() > 1 and _deviation(images[groups == group]) > ONE
     ]
     return {name: min(shares)} if shares else {}
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict, config_flags
 from gan_transfer.errors import UserError
 
 CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
+NAMES = ('config.data.domains', 'config.evaluation.protocols')
 RUN_CONFIG, DEFAULTS = CONFIGS / '_run.py', CONFIGS / 'common.py'
 
 
@@ -19,7 +20,7 @@ def parse(argv: list[str]) -> list[str]:
     Raises:
       UserError: about what the user wrote.
     """
-    argv = _with_config(argv)
+    argv = _with_config(list(map(_with_quoted_names, argv)))
     try:
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
@@ -67,6 +68,14 @@ def _with_config(argv: list[str]) -> list[str]:
         return argv
     config = DEFAULTS if two_folders else f'{RUN_CONFIG}:{workdir}'
     return [argv[0], f'--config={config}', *argv[1:]]
+
+
+def _with_quoted_names(argument: str) -> str:
+    """Makes `--config.data.domains=a,b` what it is meant for: ml_collections reads `2019_1` as a number."""
+    flag, equals, value = argument.partition('=')
+    if not equals or flag.lstrip('-') not in NAMES or any(sign in value for sign in '()[]"\''):
+        return argument
+    return f'{flag}={tuple(name.strip() for name in value.split(",") if name.strip())!r}'
 
 
 def _given(argv: list[str], name: str) -> str | None:

@@ -10,13 +10,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import rich.console
 import rich.table
 
 from gan_transfer import run_config, storage
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.evaluation import measures
 from gan_transfer.evaluation.protocols import PROTOCOLS
+from gan_transfer.terminal import make_console
 
 NAME, EVALUATED = 'comparison.json', 'evaluation.json'
 Direction = tuple[str, str]
@@ -28,7 +28,7 @@ class Run(NamedTuple):
     Attributes:
       workdir: its folder, seen from that of all runs.
       seed: of the config.
-      config: key -> value of all other keys that a training depends on.
+      config: key -> value of all other keys that a training depends on, and `images_seen`.
       images: that the evaluated checkpoint has seen.
       protocols: name -> results, as in `evaluation.json`.
     """
@@ -55,6 +55,9 @@ def compare(workdir: str) -> list[dict[str, Any]]:
     _print(rows)
     if waiting:
         print(f'not evaluated: {", ".join(waiting)}')
+    early = [run.workdir for run in runs if run.images < run.config['train_images']]
+    if early:
+        print(f'evaluated before their end: {", ".join(early)}')
     with from_user():
         path = storage.place(workdir, NAME)
         storage.write(path, json.dumps(rows, indent=2).encode() + b'\n')
@@ -128,6 +131,9 @@ def _read_run(folder: storage.Path, name: str) -> Run:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
     trained = {key: value for key, value in config.items() if not key.startswith(run_config.NO_TRAINING)}
+    trained['images_seen'] = (
+        images  # a run that was left early, or not evaluated since it went on, is no other seed
+    )
     return Run(name, seed, trained, images, protocols)
 
 
@@ -170,7 +176,7 @@ def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
     """Prints a table for each protocol, a section for each direction."""
-    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console = make_console()
     console.width = 1000  # no cell is cut short
     for name in dict.fromkeys(name for row in rows for name in row['protocols']):
         table = rich.table.Table(title=f'{name}: final checkpoints', title_justify='left')

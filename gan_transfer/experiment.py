@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from gan_transfer import random, sharding, step
 from gan_transfer.importers import feature_weights
@@ -169,11 +169,16 @@ def state_shardings(mesh: Mesh, state: GanState) -> GanState:
     def parameters(tree: Any) -> Any:
         return jax.tree.map(lambda x: sharding.parameter_sharding(mesh, x.shape), tree)
 
+    def memory(x: jax.ShapeDtypeStruct) -> NamedSharding:
+        # A run is also opened to translate, on devices that may not divide its batch.
+        divides = x.shape[0] % sharding.batch_parts(mesh) == 0
+        return sharding.batch_sharding(mesh, x.ndim) if divides else shared
+
     return GanState(
         step=shared,
         generator=parameters(state.generator),
         discriminator=parameters(state.discriminator),
         average=parameters(state.average),
-        memory=jax.tree.map(lambda x: sharding.batch_sharding(mesh, x.ndim), state.memory),
+        memory=jax.tree.map(memory, state.memory),
         fault=Fault(shared, shared),
     )

@@ -4,7 +4,6 @@ import string
 from typing import Any
 
 import jax
-import rich.console
 
 from gan_transfer import run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
@@ -13,6 +12,7 @@ from gan_transfer.experiment import Experiment, make_experiment
 from gan_transfer.importers import layout
 from gan_transfer.importers.files import FAMILIES, read_networks
 from gan_transfer.state import GanState, Params, copy
+from gan_transfer.terminal import make_console
 
 
 def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -> None:
@@ -35,7 +35,7 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
         raise UserError(f'{workdir} holds a run already; take another --workdir')
     if config.method.name != family:
         raise UserError(f'--from={family} is not the method of --config, {config.method.name}')
-    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console = make_console()
     with from_user():
         weights, notes = read_networks(checkpoint, family)
         domains = _configure(config, family, weights)
@@ -51,11 +51,11 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
         'directions': _directions(experiment, len(domains), fresh),
         'imported': {'from': family, 'networks': sorted(params)},
     }
-    run_config.save(workdir, config)
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
     checkpoints.save(0, _with_params(experiment, state, params), about)
     checkpoints.wait()
     checkpoints.close()
+    run_config.save(workdir, config)  # last: it makes the folder a run, which must not begin by first weights
     for line in notes:
         console.print(line)
     if fresh:

@@ -142,6 +142,8 @@ def after_the_first(work: Callable[[], T]) -> T:
     """
     if jax.process_count() == 1:
         return work()
+    # What the processes talk by on CPUs is made at their first exchange, and waits for the others 30 seconds only.
+    multihost_utils.sync_global_devices('all are there')
     result = failure = None
     if is_first():
         try:

@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import jax
-import rich.console
 import rich.progress
 
 from gan_transfer import processes
 from gan_transfer.resume import Start
+from gan_transfer.terminal import make_console
 
 
 class _Speed(rich.progress.ProgressColumn):
@@ -29,7 +29,7 @@ class Report:
 
     def __init__(self, *, total: int, done: int):
         """Args: images seen at the end, and so far."""
-        self._console = rich.console.Console(soft_wrap=True, highlight=False, quiet=not processes.is_first())
+        self._console = make_console(quiet=not processes.is_first())
         self._total, self._done = total, done
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(),
@@ -51,7 +51,7 @@ class Report:
 
     def say(self, text: str) -> None:
         """Prints a line, above the bar."""
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
     def advance(self, images: int) -> None:
         """Moves the bar to so many images seen."""

@@ -5,6 +5,8 @@ written is not there until it is whole. What fails there raises OSError, as file
 """
 
 import contextlib
+import errno
+import hashlib
 import io
 import os
 import pathlib
@@ -20,6 +22,9 @@ _STATUS = re.compile(
     r'\b(UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|CANCELLED)\b'
     r'|[Cc]onnect'
 )
+
+# Errors of the system that say nothing of what is in a file.
+_PASSING = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 Path: TypeAlias = Any  # a pathlib.Path, or an epath.Path
 REMOTE = 'gs://'
@@ -45,7 +50,9 @@ def place(path: str | os.PathLike, *parts: str) -> Path:
     if not is_remote(text):
         if '://' in text:
             raise OSError(f'{text} is in an object store of another kind than {REMOTE}')
-        return pathlib.Path(text, *parts)
+        # Shells leave the ~ of --workdir=~/runs as it is.
+        home = os.path.expanduser('~') + text[1:] if text == '~' or text.startswith('~/') else text
+        return pathlib.Path(home, *parts)
     with reached(text):
         import gcsfs  # noqa: F401  epath loads it, when it is used, by its name
         from etils import epath
@@ -73,6 +80,22 @@ def why_unreachable(error: Exception) -> str | None:
     package = type(error).__module__.partition('.')[0]
     refused = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
     return first_line(error) if refused or package in _PACKAGES or _STATUS.search(str(error)) else None
+
+
+def why_not_now(error: Exception) -> str | None:
+    """Returns why a file of a folder was not read, where that says nothing of what is in it: want of memory, rights."""
+    if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+        return f'out of memory: {first_line(error)}'
+    number = system_error(error)
+    return os.strerror(number) if number in _PASSING else None
+
+
+def system_error(error: Exception) -> int | None:
+    """Returns the system's number of an error, of TensorStore's too, which tell it in their text."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(found[1]) if found else None
 
 
 def first_line(error: Exception) -> str:
@@ -189,7 +212,9 @@ def write(path: Path, content: bytes) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         path = path.resolve()  # a link stays one
-        partial = path.with_name(f'.{path.name}.partial')
+        partial = path.with_name(
+            f'.{hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:16]}.partial'
+        )
         partial.write_bytes(content)
         partial.replace(path)
 

@@ -61,9 +61,7 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
             report.say(f'finished: {start.step * config.batch_size} images are seen; nothing left to do')
             return _finish(report, workdir)
         loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
-        loop.pipeline(
-            start.step
-        ).close()  # what the method cannot take is told before a config holds the run to it
+        loop.pipeline(start.step).close()  # refuses data before a saved config holds the run to it
         if processes.is_first():
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
@@ -119,9 +117,8 @@ class _Loop:
                 self.evaluation.close()
         if step < total or self.owed:
             number, images = interruption.signal or signal.SIGTERM, step * self.config.batch_size
-            self.report.say(
-                f'{signal.Signals(number).name}: saved at {images} images; the same command goes on'
-            )
+            name = signal.Signals(number).name
+            self.report.say(f'{name}: saved at {images} images; the same command goes on')
             return 128 + number
         if self.evaluation:
             self.report.say(self.evaluation.summary())
@@ -298,7 +295,6 @@ class _Loop:
 
 
 def _finish(report: Report, workdir: str) -> int:
-    seen = last_picture(workdir)
-    if seen:
+    if seen := last_picture(workdir):
         report.say(seen)
     return 0

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import rich.console
+from rich.console import Console
 
 from gan_transfer import data, processes, storage
 from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.methods.contract import Method
+from gan_transfer.terminal import make_console
 
 WRITES = ('.png', '.jpg', '.jpeg', '.webp')
 WAITING_PIXELS = 2**26  # of images that wait for others of their size; 200 MB
@@ -54,7 +55,7 @@ def translate(
     Raises:
       UserError: for files that are not there or there already, and for options that the method has no use for.
     """
-    console = rich.console.Console(soft_wrap=True, highlight=False, quiet=not processes.is_first())
+    console = make_console(quiet=not processes.is_first())
     with from_user():
         source, output = storage.place(source), storage.place(output)
         with storage.reached(source if storage.is_remote(source) else output):
@@ -140,7 +141,7 @@ def _style(config: Any, run: Run, target: str | None, target_domain: str | None,
     return style
 
 
-def _mask(config: Any, mask: str | None, files: int, console: rich.console.Console) -> Style:
+def _mask(config: Any, mask: str | None, files: int, console: Console) -> Style:
     """Returns the masks of a batch's samples, or nothing for a generator that takes none."""
     if not config.method.get('high_pass_weight', 0.0):
         if mask is not None:
@@ -166,11 +167,11 @@ def _domain(run: Run, target: str | None, chosen: str | None) -> int:
     names = {run.domains[index]: index for _, index in sorted(run.directions, key=lambda way: way[1])}
     choices = ', '.join(names)
     if chosen is not None:
+        if chosen in names:
+            return names[chosen]
         if chosen.isdecimal() and int(chosen) in names.values():
             return int(chosen)
-        if chosen not in names:
-            raise UserError(f'unknown --target_domain={chosen}; choose one of {choices}, by name or index')
-        return names[chosen]
+        raise UserError(f'unknown --target_domain={chosen}; choose one of {choices}, by name or index')
     if len(names) == 1:
         return next(iter(names.values()))
     if target is not None:

@@ -1,5 +1,6 @@
 """Checkpoints of a small state: the same bits again, the newest ones kept, nothing half."""
 
+import errno
 import json
 import random
 import resource
@@ -246,3 +247,29 @@ def test_damage_that_one_process_alone_has_met_is_no_fallback(tmp_path, mesh):
     with pytest.raises(DamagedCheckpoint, match=r'cannot be read; one process started alone with --config'):
         checkpoints.newest(read, 'fallback')
     checkpoints.close()
+
+
+def test_what_says_nothing_of_a_checkpoint_is_no_damage(tmp_path, mesh, monkeypatch):
+    """Else `on_damage=fallback` would take a good one for damaged, and a training would set it aside."""
+    state = make_state(mesh, 1)
+    checkpoints = save(tmp_path, {1: state}, keep=1)
+    for error in (
+        MemoryError(),
+        PermissionError(errno.EACCES, 'no rights'),
+        ValueError('RESOURCE_EXHAUSTED: 9 GB'),
+    ):
+
+        def restore(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(checkpoints._manager, 'restore', restore)
+        with pytest.raises(UserError, match='checkpoint of step 1 cannot be read now') as caught:
+            checkpoints.newest(lambda step: checkpoints.restore(step, abstract(state)), 'fallback')
+        assert not isinstance(caught.value, DamagedCheckpoint)
+
+
+@pytest.mark.parametrize('name', ['lr[1e-4]', 'a\\b'])
+def test_a_path_that_orbax_could_not_read_is_refused(name, tmp_path):
+    with pytest.raises(UserError, match='could not be read again'):
+        Checkpoints(tmp_path / name, keep=1)
+    assert not list(tmp_path.iterdir())

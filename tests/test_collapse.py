@@ -78,3 +78,8 @@ def test_latent_codes_without_a_say_are_told_once():
     found = [watch.logged(scalars) for scalars in [alike] * (STUCK - 1) + [apart] + [alike] * (STUCK + 3)]
     assert [bool(warnings) for warnings in found].count(True) == 1
     assert 'two latent codes' in found[2 * STUCK - 1][0]
+
+
+def test_sources_that_are_all_one_image_say_nothing():
+    same = np.repeat(images(1), 4, 0)
+    assert diversities(Samples({}, same, None, None), np.repeat(images(1, seed=1), 4, 0)) == {}

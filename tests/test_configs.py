@@ -108,6 +108,15 @@ def test_changed_keys_are_listed(tmp_path):
         ('data.crop_probability', 1.5, ('data.crop_probability is 1.5', 'to 1')),
         ('data.background', (0, 0), ('data.background',)),
         ('data.threads', 0, ('data.threads',)),
+        ('data.background', ('a', 'b', 'c'), ("data.background is 'a'", 'a number')),
+        ('data.crop_scale', (0.5, None), ('data.crop_scale is None',)),
+        ('seed', 2**63, ('seed is 9223372036854775808',)),
+        ('optimizer.networks', {'discriminator_a': 5}, ('optimizer.networks.discriminator_a is 5',)),
+        (
+            'optimizer.networks',
+            {'discriminator_a': {'learning_rate': 'x'}},
+            ("learning_rate is 'x'", 'a number'),
+        ),
     ],
 )
 def test_every_value_out_of_range_is_one_line(key, value, parts):

@@ -67,16 +67,27 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
     for seed in range(3):
         write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1)
     write('longer', -0.02, train_images=99)
+    write('left', 0.0, seed=3)
+    early = json.loads((tmp_path / 'left' / 'evaluation.json').read_text())
+    early['checkpoint']['images'] = 8
+    (tmp_path / 'left' / 'evaluation.json').write_text(json.dumps(early))
     for name in ('waiting', 'waiting/divergence/3'):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / 'config.json').write_text(json.dumps(config))
 
     out = command.launch('--mode=compare', f'--workdir={tmp_path}').stdout
-    assert out.splitlines()[-2:] == ['not evaluated: waiting', str(tmp_path / 'comparison.json')]
+    assert out.splitlines()[-3:] == [
+        'not evaluated: waiting',
+        'evaluated before their end: left, longer',
+        str(tmp_path / 'comparison.json'),
+    ]
     assert f'{error + 0.01:.3g} ±0.01 (' in out
-    longer, seeds = json.loads((tmp_path / 'comparison.json').read_text())
-    assert longer['config'] == {'train_images': 99}
-    assert seeds['config'] == {'train_images': config['train_images']}
+    left, longer, seeds = json.loads((tmp_path / 'comparison.json').read_text())
+    assert left['config'] == {'images_seen': 8, 'train_images': config['train_images']}, (
+        'no seed like the others'
+    )
+    assert longer['config'] == {'images_seen': 16, 'train_images': 99}
+    assert seeds['config'] == {'images_seen': 16, 'train_images': config['train_images']}
     assert [row['seed'] for row in seeds['runs']] == [0, 1, 2]
     there, back = (row['measures'] for row in seeds['protocols']['paired_test'])
     assert there['absolute_error']['mean'] == pytest.approx(error + 0.01)

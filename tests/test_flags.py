@@ -28,6 +28,7 @@ CONFIG = '--config=configs/cyclegan.py'
             ),
         ),
         ((CONFIG, '--mode=prepare', '--allow_config_change'), ('--allow_config_change is for',)),
+        ((CONFIG, '--workdir='), ('--mode=train needs --workdir',)),
         ((CONFIG, '--workdir=launch.py'), ('--workdir: launch.py cannot be a folder', 'is a file')),
     ],
 )
@@ -51,6 +52,17 @@ def test_overrides_without_a_config_are_of_the_run(tmp_path, override, part):
     run_config.save(str(tmp_path), config)
     arguments = (f'--workdir={tmp_path}', f'--{override}', '--mode=evaluate')
     assert part in command.error_line(*arguments)
+
+
+def test_names_that_look_like_numbers_stay_names():
+    line = command.error_line(
+        '--config=configs/quickstart.py', '--workdir=x', '--config.data.domains=2019_1, 1.10'
+    )
+    assert "emoji has no domain '2019_1'" in line
+    line = command.error_line(
+        '--config=configs/quickstart.py', '--workdir=x', '--config.data.domains=openmoji,001'
+    )
+    assert "emoji has no domain '001'" in line
 
 
 def test_overrides_without_a_config_and_a_run_say_so(tmp_path):

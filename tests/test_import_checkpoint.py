@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError
 from gan_transfer.import_checkpoint import import_checkpoint
 from gan_transfer.inference import open_run
@@ -175,6 +176,19 @@ def test_what_has_no_generator_translates_nothing(tmp_path):
         UserError, match='translates nothing: the files that it was imported from have no generator'
     ):
         imported('cut', path, tmp_path / 'run')
+
+
+def test_an_import_that_was_interrupted_is_no_run(tmp_path, monkeypatch):
+    def save(*_):
+        raise KeyboardInterrupt
+
+    checkpoint, run = tiny_cyclegan(tmp_path / 'files'), tmp_path / 'run'
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, 'save', save)
+        with pytest.raises(KeyboardInterrupt):
+            imported('cyclegan', checkpoint, run)
+    assert not (run / 'config.json').exists()
+    assert imported('cyclegan', checkpoint, run).step == 0
 
 
 def test_weights_and_config_must_fit(tmp_path):

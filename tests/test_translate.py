@@ -134,6 +134,7 @@ def test_a_target_image_or_a_seed_gives_the_style(stargan_v2, data, tmp_path):
     np.testing.assert_array_equal(images['reference'], images['same'])
     np.testing.assert_array_equal(images['latent'], images['again'])
     assert (images['latent'] != images['reference']).any()
+    assert (images['latent'] != images['other']).any()
 
 
 @pytest.mark.xdist_group('stargan_v2_run')
@@ -170,6 +171,25 @@ def test_images_of_many_sizes_do_not_all_wait(monkeypatch, tmp_path):
         ['3'],
         ['4'],
     ]
+
+
+@pytest.mark.xdist_group('cyclegan_run')
+def test_a_run_translates_on_devices_that_do_not_divide_its_batch(cyclegan, tmp_path):
+    """Its image pool, which goes with the batch, is then whole on every device."""
+    source = command.write(tmp_path / 'source.png', command.picture(3, 32, 32))
+    arguments = ('--mode=translate', f'--workdir={cyclegan}', f'--source={source}', '--target_domain=night')
+    found = []
+    for devices in (2, 3):
+        flags = f'--xla_backend_optimization_level=1 --xla_force_host_platform_device_count={devices}'
+        output = tmp_path / f'{devices}.png'
+        command.launch(*arguments, f'--output={output}', environment={'XLA_FLAGS': flags})
+        found.append(read(output).astype(int))
+    assert np.abs(found[0] - found[1]).max() <= 1
+
+
+def test_a_domain_s_name_comes_before_its_index():
+    run = types.SimpleNamespace(domains=('1', '2', '3'), directions=((0, 1), (0, 2), (1, 0)))
+    assert [translation._domain(run, None, chosen) for chosen in ('1', '2', '0')] == [0, 1, 0]
 
 
 @pytest.mark.parametrize('output', ['file/new.png', 'folder.png'])

@@ -65,12 +65,12 @@ def default_experiment(name):
     return make_experiment(name)
 
 
-def make_batch(experiment, name, seed=0, size=BATCH):
+def make_batch(experiment, name, seed=0, size=BATCH, image_size=SIZE):
     rng = np.random.default_rng(seed)
     makers = {
         'domain': lambda: rng.permutation(np.arange(size) % DOMAINS[name]).astype(np.int32),
         'latent': lambda: rng.normal(size=(size, experiment.method.latent_size)).astype(np.float32),
-        'image': lambda: rng.integers(0, 256, (size, SIZE, SIZE, 3), np.uint8),
+        'image': lambda: rng.integers(0, 256, (size, image_size, image_size, 3), np.uint8),
     }
 
     def kind(field):
@@ -81,10 +81,10 @@ def make_batch(experiment, name, seed=0, size=BATCH):
     return {k: sharding.to_devices(experiment.mesh, v, every, size) for k, v in batch.items()}
 
 
-def plain_gradient_step(experiment, method=None, accumulation=1, batch_size=BATCH):
-    """A step whose update is minus the gradient, so that parameters tell gradients."""
+def plain_gradient_step(experiment, method=None, accumulation=1, batch_size=BATCH, direction=None):
+    """A step whose update is minus the gradient, or what `direction` makes of it, so that parameters tell gradients."""
     optimizers = dict.fromkeys(
-        experiment.networks, Optimizer(optax.identity(), lambda images_seen: jnp.float32(1))
+        experiment.networks, Optimizer(direction or optax.identity(), lambda images_seen: jnp.float32(1))
     )
     shardings = jax.tree.map(lambda x: x.sharding, _without_optimizers(experiment.abstract_state))
     return make_train_step(
@@ -111,13 +111,13 @@ def _without_optimizers(state):
     return state
 
 
-def gradients_of(experiment, name, batch_size=BATCH, seed=None, **options):
+def gradients_of(experiment, name, batch_size=BATCH, seed=None, image_size=SIZE, **options):
     # Whole on every device, so that each of several processes sees them.
     whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(experiment.mesh))
     before = jax.device_get(whole(plain_state(experiment).params))
     state, scalars = plain_gradient_step(experiment, batch_size=batch_size, **options)(
         plain_state(experiment),
-        make_batch(experiment, name, SEEDS.get(name, 0) if seed is None else seed, batch_size),
+        make_batch(experiment, name, SEEDS.get(name, 0) if seed is None else seed, batch_size, image_size),
         jax.random.key(1),
     )
     return jax.tree.map(np.subtract, before, jax.device_get(whole(state.params))), jax.device_get(scalars)

@@ -27,7 +27,7 @@ class Chip:
       platform: JAX's name of it.
       kind: beginning of JAX's `device_kind`.
       flops: bfloat16 operations a second.
-      memory: bytes.
+      memory: bytes that a program can have; of an H100's 80 GB what its driver leaves.
       memory_bandwidth: bytes a second.
       link: bytes a second, one way, of one link to a neighbour (TPU) or of all links to the GPUs of the host.
       network: bytes a second, one way, between hosts, for each GPU; 0 for TPUs, whose slices need none.
@@ -50,7 +50,7 @@ CHIPS = {
     'v5p': Chip('tpu', 'TPU v5', 459e12, 95 * GIB, 2765e9, 100e9, 0, _CUBES),
     'v6e': Chip('tpu', 'TPU v6 lite', 918e12, 32 * GIB, 1640e9, 100e9, 0, _SQUARES),
     'h100': Chip(
-        *('cuda', 'NVIDIA H100', 989e12, 80 * GIB, 3352e9, 450e9, 50e9),
+        *('cuda', 'NVIDIA H100', 989e12, 84_929_347_584, 3352e9, 450e9, 50e9),
         slices=('1', '2', '4', '8', '16', '32', '64', '128', '256', '512'),
     ),
 }
@@ -92,6 +92,16 @@ class Slice:
             return 1 / (1 / self.chip.link + (hosts - 1) / hosts / GPUS_PER_HOST / self.chip.network)
         ways = [2 if wraps else 1 for size, wraps in zip(self.shape, self.wrap, strict=True) if size > 1]
         return self.chip.link * sum(ways)
+
+    def bandwidth(self, group: int) -> float:
+        """Bytes a second that a device sends while groups of so many reduce.
+
+        Of a part of the slice it is the least that there may be, since the wiring of a group is not looked up: one link
+        (TPU), or the network where there are several hosts (GPU).
+        """
+        if group == self.devices:
+            return self.exchange_bandwidth
+        return self.chip.network if self.chip.network and self.devices > GPUS_PER_HOST else self.chip.link
 
 
 def find_slice(name: str) -> Slice:

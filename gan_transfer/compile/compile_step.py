@@ -44,7 +44,7 @@ def compile_step(
     chip = part.chip if part else find_chip(devices[0].device_kind)
     mesh = sharding.make_mesh(devices, **config.mesh)
     experiment = make_experiment(config, domains=len(config.data.domains) or DOMAINS, mesh=mesh)
-    report = _describe(config, experiment, part, devices)
+    report = describe(config, experiment, part, devices)
     started = time.monotonic()
     try:
         compiled = lower_step(config, experiment).compile(target.compiler_options(part))
@@ -54,7 +54,7 @@ def compile_step(
         report |= {'fits': False, 'refused': str(error).splitlines()[0]}
     else:
         report['compile_seconds'] = round(time.monotonic() - started, 1)
-        report |= _measure(compiled, config, part, chip)
+        report |= measure(compiled, config, part, chip)
     print(tables.summary(report))
     if output is not None:
         with from_user():
@@ -71,7 +71,7 @@ def lower_step(config: Any, experiment: Experiment) -> jax.stages.Lowered:
     return experiment.train_step.lower(experiment.abstract_state, batch, key)
 
 
-def _describe(config: Any, experiment: Experiment, part: Slice | None, devices: list[Any]) -> dict[str, Any]:
+def describe(config: Any, experiment: Experiment, part: Slice | None, devices: list[Any]) -> dict[str, Any]:
     """Returns what was asked for."""
     versions = {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib')}
     if part is not None:
@@ -82,7 +82,7 @@ def _describe(config: Any, experiment: Experiment, part: Slice | None, devices: 
         'method': config.method.name,
         'image_size': config.image_size,
         'batch_size': config.batch_size,
-        'batch_per_device': config.batch_size // len(devices),
+        'batch_per_device': config.batch_size // sharding.batch_parts(experiment.mesh),
         'accumulation': config.accumulation,
         'domains': len(config.data.domains) or DOMAINS,
         'compute_dtype': config.compute_dtype,
@@ -97,16 +97,18 @@ def _describe(config: Any, experiment: Experiment, part: Slice | None, devices: 
     }
 
 
-def _measure(
+def measure(
     compiled: jax.stages.Compiled, config: Any, part: Slice | None, chip: Chip | None
 ) -> dict[str, Any]:
     """Returns what the compiled program tells, and what follows from the chip's speeds."""
     program = parse(compiled.as_text())
     collectives, traffic = costs.collectives(program), costs.traffic(program)
     memory, counted = compiled.memory_analysis(), compiled.cost_analysis() or {}
-    # Without costs of the compiler (as for GPUs that are not there): our own, of convolutions alone and unpadded.
-    flops = counted.get('flops') or costs.library_flops(program) or None
-    moved = counted.get('bytes accessed') or costs.total(traffic.values()).bytes
+    # On GPUs the compiler counts nothing of what libraries do, and for those that are not there nothing at all: there
+    # our own count, of convolutions alone and unpadded.
+    own = costs.library_flops(program)
+    flops = own or counted.get('flops') or None
+    moved = costs.total(traffic.values()).bytes if own else counted.get('bytes accessed')
     found = {
         'memory': {
             'peak_bytes': memory.peak_memory_in_bytes,
@@ -117,14 +119,15 @@ def _measure(
         },
         'flops': flops,
         'bytes': moved,
-        'counted_by': 'compiler' if counted.get('flops') else 'program text',
+        'counted_by': 'program text' if own else 'compiler',
         'traffic': {
             kind: {'count': one.count, 'bytes': one.bytes, 'padded_bytes': one.padded_bytes}
             for kind, one in traffic.items()
             if one.padded_bytes >= 1e6
         },
         'collectives': _counted(collectives),
-        'loops': program.loops(),
+        'loops': program.count('while'),
+        'branches': program.count('conditional'),
         'fits': None,
         'roofline': None,
     }
@@ -133,8 +136,7 @@ def _measure(
     needed = memory.peak_memory_in_bytes + memory.generated_code_size_in_bytes
     found['fits'] = needed <= chip.memory
     if flops and config.accumulation == 1:  # otherwise they are those of a microbatch: a loop is counted once
-        bandwidth = part.exchange_bandwidth if part else chip.link
-        line = estimate(chip, flops, moved, collectives, bandwidth)
+        line = estimate(chip, flops, moved, collectives, part)
         found['roofline'] = {
             'compute_seconds': line.compute,
             'memory_seconds': line.memory,

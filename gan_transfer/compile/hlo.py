@@ -58,10 +58,14 @@ class Program:
     computations: dict[str, tuple[Instruction, ...]]
     entry: str
 
-    def loops(self) -> int:
-        """Returns the number of while loops: what is inside one is counted once, however often it runs."""
+    def count(self, opcode: str) -> int:
+        """Returns the number of instructions of one kind.
+
+        What is inside of a loop, `while`, is counted once, however often it runs, and both sides of a branch,
+        `conditional`, are taken.
+        """
         return sum(
-            instruction.opcode == 'while'
+            instruction.opcode == opcode
             for instructions in self.computations.values()
             for instruction in instructions
         )

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from gan_transfer.compile.chips import Chip
+from gan_transfer.compile.chips import Chip, Slice
 from gan_transfer.compile.costs import Collective
 
 
@@ -33,7 +33,7 @@ class Roofline:
 
 
 def estimate(
-    chip: Chip, flops: float, moved: float, collectives: Sequence[Collective], bandwidth: float
+    chip: Chip, flops: float, moved: float, collectives: Sequence[Collective], part: Slice | None
 ) -> Roofline:
     """Returns the roofline of a device's share of a step.
 
@@ -42,15 +42,16 @@ def estimate(
       flops: operations of one device.
       moved: bytes that one device reads and writes in its main memory.
       collectives: what it exchanges.
-      bandwidth: bytes a second that it sends meanwhile.
+      part: the slice that it is of; None: devices that are there, wired in a way that is not known.
     """
-    exchange = sum(_seconds(chip, one, bandwidth) for one in collectives)
+    exchange = sum(_seconds(chip, one, part) for one in collectives)
     return Roofline(flops / chip.flops, moved / chip.memory_bandwidth, exchange)
 
 
-def _seconds(chip: Chip, one: Collective, bandwidth: float) -> float:
+def _seconds(chip: Chip, one: Collective, part: Slice | None) -> float:
     """In rings, where every device sends all parts but its own: once to gather or scatter, twice to reduce for all."""
     if one.opcode == 'collective-permute':  # to a neighbour
         return one.bytes / chip.link
+    bandwidth = part.bandwidth(one.group) if part else chip.link
     times = 2 if one.opcode == 'all-reduce' else 1
     return times * one.bytes * (one.group - 1) / one.group / bandwidth

@@ -22,6 +22,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
+from gan_transfer import storage
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
 from gan_transfer.data.in_processes import map_in_processes
@@ -164,6 +165,9 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
         builder = ArtworkBuilder(artwork, image_size, keys, data_dir=unfinished, file_format='array_record')
         with _quiet_tfds():
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except RuntimeError as error:  # of the records' writer, whatever has failed
+        raise OSError(f'{cache} cannot be written: {storage.first_line(error)}') from error
+    else:
         _move_into_place(Path(builder.data_path), final)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -235,8 +239,13 @@ def open_artwork(
     names = select_domains(domains, artwork.domains, artwork.name)
     folder = prepare_artwork(artwork, image_size, cache, limit)
     decoders = {name: tfds.decode.SkipDecoding() for name in artwork.domains}
-    records = tfds.builder_from_directory(folder).as_data_source(split=SPLIT, decoders=decoders)
-    index = {records[i]['key'].decode(): i for i in range(len(records))}
+    try:
+        records = tfds.builder_from_directory(folder).as_data_source(split=SPLIT, decoders=decoders)
+        index = {records[i]['key'].decode(): i for i in range(len(records))}
+    except RuntimeError as error:  # of the records' reader
+        raise OSError(
+            f'prepared data is damaged; remove {folder}, and it is made anew: {storage.first_line(error)}'
+        ) from error
     test_keys = sorted(key for key in index if is_test(key))
     train_keys = sorted(key for key in index if not is_test(key))
     faults, memory = Faults(), MemoryBudget()

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from gan_transfer import storage
 from gan_transfer.data.dataset import Images
 from gan_transfer.data.decode import read_image
@@ -26,7 +28,8 @@ def find_unreadable(
 ) -> dict[str, str]:
     """Decodes every file once, on threads, and returns key -> reason for those that can't be.
 
-    The result is kept in `cache` by modification time and size, so that the next start only looks at what changed.
+    The result is kept in `cache` by modification time and size, so that the next start only looks at what changed, and
+    again at what could not be read: permissions and drives come back without a new time.
 
     Args:
       root: the data set's folder.
@@ -107,13 +110,18 @@ def _find(
     place = os.fsencode(root if storage.is_remote(root) else root.resolve())
     record = cache / f'checked_{hashlib.sha256(place).hexdigest()[:16]}.json'
     known = _load(record)
-    new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
+    new = [name for name, stamp in stamps.items() if known.get(name) != [stamp, '']]
     if new:
         with ThreadPoolExecutor(threads) as pool:
             reasons = pool.map(lambda name: _reason(read, name), new)
             for name, reason in zip(new, track(reasons, 'checking images', len(new)), strict=True):
                 known[name] = [stamps[name], reason]
-        _save(record, {name: known[name] for name in stamps})
+        try:
+            _save(record, {name: known[name] for name in stamps})
+        except OSError as error:
+            logging.warning(
+                'images are checked anew at every start: %s cannot be written: %s', record, error.strerror
+            )
     return {name: known[name][1] for name in stamps if known[name][1]}
 
 

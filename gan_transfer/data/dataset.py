@@ -139,8 +139,10 @@ class Images:
                 example = Example(self.keys[index], self._read(index))
             except storage.Unreachable:  # says nothing of the image
                 raise
-            except (ValueError, OSError) as error:
+            except ValueError as error:
                 reason = self._unreadable[index] = str(error)
+            except OSError as error:  # of the drive: it may come back
+                reason = str(error)
         if example is None:
             self._faults.add(self.keys[index], reason)
         elif self._memory.take(example.image.nbytes):

@@ -96,7 +96,12 @@ def _files(folder: str) -> list[storage.Path]:
     with storage.reached(place):
         if not place.is_dir():
             raise ValueError(f'no such folder: {folder}')
-    files = [path for path in storage.files_in(place) if data.has_image_name(path)]
+    files = [
+        path
+        for path in storage.files_in(place)
+        if data.has_image_name(path)
+        and not any(part.startswith('.') for part in path.relative_to(place).parts)
+    ]
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
     return files

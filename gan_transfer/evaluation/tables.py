@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import rich.console
 import rich.table
 
 from gan_transfer.evaluation import measures
 from gan_transfer.evaluation.protocols import PROTOCOLS
+from gan_transfer.terminal import make_console
 
 BETTER = '* better than the untouched source'
 
@@ -18,7 +18,7 @@ def print_results(results: dict[str, Any], label: str) -> None:
       results: protocol -> results, of an `Evaluator` or of two folders.
       label: what was evaluated: 'final checkpoint, after 20000 images'.
     """
-    console = rich.console.Console(soft_wrap=True, highlight=False)
+    console = make_console()
     console.width = max(console.width, 180)
     for name, result in results.items():
         rows = result.get('directions', [result])

@@ -59,7 +59,8 @@ class StarGanV2(Method):
       mapping_width: channels of the mapping network.
       width: channels at full size; 0 takes the original's 2^14 / image size.
       max_width: no layer is wider.
-      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4.
+      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4; of faces
+        one more.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
       residual: the generator adds its output to the source, and starts near the identity. Where styles keep shapes in
         place, short runs learn far faster so; the original has no such connection.
@@ -155,7 +156,7 @@ class StarGanV2(Method):
             )
 
     def _downsamplings(self, image_size: int) -> int:
-        return self.downsamplings or max(int(math.log2(image_size)) - 4, 1)
+        return self.downsamplings or max(int(math.log2(image_size)) - 4, 1) + bool(self.high_pass_weight)
 
     def translating(self, source: int, target: int) -> tuple[str, ...]:
         return ('generator', 'style_encoder')

@@ -1,13 +1,18 @@
 """The mode from the command line, on the devices that are there, its mistakes, and the reports of the docs."""
 
+import dataclasses
 import json
 
+import jax
 import pytest
 
-from gan_transfer.compile import tables
-from gan_transfer.compile.compile_step import compile_step
+from gan_transfer import sharding
+from gan_transfer.compile import compile_step, tables
+from gan_transfer.compile.chips import CHIPS
 from gan_transfer.errors import UserError
+from gan_transfer.experiment import make_experiment
 from tests import command
+from tests.tiny import make_config
 
 REPORTS = command.ROOT / 'docs' / 'scaling'
 
@@ -33,7 +38,34 @@ def test_the_step_of_a_config_is_compiled_and_reported(tmp_path):
     assert report['fits'] is report['roofline'] is None
     assert 'what the device has is not known' in out
     with pytest.raises(UserError, match=r'tiny\.json exists; --overwrite'):
-        compile_step(None, output=str(path))
+        compile_step.compile_step(None, output=str(path))
+
+
+@pytest.mark.slow
+def test_what_fits_and_how_long_it_takes_follows_from_the_chip():
+    config = make_config('pix2pix', method={'r1_weight': 1.0, 'regularize_every': 4}, batch_size=2)
+    experiment = make_experiment(config, domains=2, mesh=sharding.make_mesh(spatial=2))
+    report = compile_step.describe(config, experiment, None, jax.devices())
+    assert (report['devices'], report['batch_per_device']) == (4, 1), 'two devices share an image'
+    compiled = compile_step.lower_step(config, experiment).compile()
+    memory = compiled.memory_analysis()
+    needed = memory.peak_memory_in_bytes + memory.generated_code_size_in_bytes
+    for spare, fits in ((0, True), (-1, False)):
+        chip = dataclasses.replace(CHIPS['v5e'], memory=needed + spare)
+        found = compile_step.measure(compiled, config, None, chip)
+        assert found['fits'] is fits
+    line = found['roofline']
+    assert line['compute_seconds'] == pytest.approx(found['flops'] / 197e12)
+    assert line['memory_seconds'] == pytest.approx(found['bytes'] / 819e9)
+    assert line['step_seconds'] == pytest.approx(
+        max(line['compute_seconds'], line['memory_seconds']) + line['exchange_seconds']
+    )
+    assert line['exchange_seconds'] > 0
+    assert line['images_per_second'] == pytest.approx(2 / line['step_seconds'])
+    assert found['branches'] > 0
+    assert 'a step with penalties' in tables.summary({**report, **found})
+    config.accumulation = 2
+    assert compile_step.measure(compiled, config, None, chip)['roofline'] is None, 'a loop is counted once'
 
 
 def test_a_batch_must_be_divisible_by_the_chips_of_the_slice():

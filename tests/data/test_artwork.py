@@ -259,3 +259,11 @@ if __name__ == '__main__':
     while any(pathlib.Path(f'/proc/{worker.name}').exists() for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_damaged_records_are_one_line_that_says_what_to_remove(tmp_path):
+    folder = prepare_artwork(made(Painter()), 8, tmp_path, limit=20)
+    (record,) = folder.glob('*.array_record*')
+    record.write_bytes(record.read_bytes()[:-100])
+    with pytest.raises(OSError, match=f'prepared data is damaged; remove {folder}'):
+        open_artwork(made(Painter()), 8, tmp_path, limit=20)

@@ -102,3 +102,19 @@ def test_select_domains():
     assert select_domains(('b', 'a'), ('a', 'b'), 'x') == ('b', 'a')
     with pytest.raises(ValueError, match="x has no domain 'c'; it has: a, b"):
         select_domains(('c',), ('a', 'b'), 'x')
+
+
+def test_a_drive_that_comes_back_is_read_again():
+    away = {2}
+
+    def read(index):
+        if index in away:
+            raise OSError('the drive is away')
+        return np.full((4, 4, 3), index, np.uint8)
+
+    faults = Faults()
+    made = images(read, faults=faults)
+    assert made[2].key == 'image 3'
+    assert faults.names == ('image 2',)
+    away.clear()
+    assert made[2].key == 'image 2'

@@ -17,6 +17,7 @@ def folders(tmp_path_factory):
         command.write(root / 'same' / 'inner' / f'{i}.png', draw(str(50 + i), True))
         command.write(root / 'plain' / f'{i}.png', draw(str(50 + i), False))
     (root / 'plain' / '._0.png').write_bytes(b'what macOS leaves beside a file')
+    command.write(root / 'plain' / '.ipynb_checkpoints' / '0.png', draw('0', True))
     command.write(root / 'mixed' / 'a.png', draw('0', True))
     command.write(root / 'mixed' / 'b.png', draw('0', True)[:20])
     return root

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.cut import FAST
 from gan_transfer import losses, sharding
 from gan_transfer.methods import cut
 from gan_transfer.methods.contract import PhaseInput
 from tests.tiny import assert_close, gradients_of, make_experiment
-
-FAST = {'nce_weight': 10.0, 'identity': False, 'mirror': True}
 
 
 def test_fastcut_has_no_identity_pass_and_needs_no_target_for_its_contrast():

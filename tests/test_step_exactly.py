@@ -1,0 +1,137 @@
+"""What a step does, to the number: rates, penalties, clipped gradients, pools, and the keys of samples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_transfer import sharding
+from gan_transfer.image_pool import ImagePool
+from gan_transfer.methods import METHODS
+from gan_transfer.methods.contract import PhaseInput
+from gan_transfer.optimizer import clip_by_norm
+from gan_transfer.step import to_model_batch
+from tests.tiny import BATCH, assert_close, default_experiment, gradients_of, make_batch, make_experiment
+
+
+@pytest.mark.xdist_group('pix2pix')
+def test_a_decaying_rate_is_that_of_the_images_seen():
+    """Adam's first update is as long as the rate wants it, whatever the gradient."""
+    decay = {'schedule': 'linear', 'decay_start_images': 200}  # to 0 at 1,000
+    experiment = make_experiment('pix2pix', optimizer=decay)
+    batch, norms = make_batch(experiment, 'pix2pix'), {}
+    for images in (0, 200, 600, 1000):
+        state = experiment.init(0)
+        state = state.replace(step=state.step + images // BATCH)
+        _, scalars = experiment.train_step(state, batch, jax.random.key(1))
+        norms[images] = float(scalars['generator/update_norm'])
+    assert norms[200] == pytest.approx(norms[0], rel=0.02)
+    assert norms[600] == pytest.approx(norms[0] / 2, rel=0.02)
+    assert norms[1000] == 0
+
+
+@pytest.mark.parametrize('step', [2, 3])
+def test_penalties_join_the_loss_by_their_weights_at_every_fourth_step(step):
+    """What the penalties themselves are is tested in `test_losses.py`."""
+    weights = {'r1_weight': 2.0, 'r2_weight': 3.0, 'gradient_penalty_weight': 5.0}
+    method = METHODS['cut'](adversarial='wasserstein', regularize_every=4, **weights)
+    given = PhaseInput(
+        networks={},
+        batch={'slot': jnp.arange(2)},
+        forwards={},
+        memory={},
+        key=jax.random.key(0),
+        images_seen=jnp.zeros(()),
+        step=jnp.int32(step),
+        axes=(),
+    )
+    real, fake = (jax.random.normal(jax.random.key(seed), (2, 4, 4, 3)) for seed in (1, 2))
+
+    def loss(kernel):
+        return method.discriminator_terms(
+            given, lambda images: (kernel * images**2).sum((1, 2, 3)), real, fake, weight=0.5
+        )
+
+    def by_hand(kernel):
+        terms = loss(kernel)[1]
+        penalties = 2 * terms['r1'] + 3 * terms['r2'] + 5 * terms['gradient_penalty']
+        return 0.5 * (terms['real'] + terms['fake']) + 4 * penalties
+
+    kernel = jax.random.uniform(jax.random.key(3), (4, 4, 3))
+    for name in ('r1', 'r2', 'gradient_penalty'):
+        assert (float(loss(kernel)[1][name]) > 0) == (step == 3)
+    np.testing.assert_allclose(loss(kernel)[0], by_hand(kernel), rtol=1e-5)
+    gradient = jax.grad(lambda k: loss(k)[0])(kernel)
+    np.testing.assert_allclose(gradient, jax.grad(by_hand)(kernel), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.xdist_group('pix2pix')
+def test_gradients_are_clipped_by_the_norm_of_the_whole_network():
+    """Also where every device holds a part of it."""
+    experiment = make_experiment('pix2pix', sharding.make_mesh(fsdp=2))
+    for limit in (0.01, 1e6):
+        gradients, scalars = gradients_of(experiment, 'pix2pix', direction=clip_by_norm(limit))
+        norms = {
+            network: np.sqrt(sum(np.square(x).sum() for x in jax.tree.leaves(tree)))
+            for network, tree in gradients.items()
+        }
+        for network, norm in norms.items():
+            found = float(scalars[f'{network}/gradient_norm'])
+            assert found > 0.02, 'of the gradient as it was'
+            assert norm == pytest.approx(min(limit, found), rel=1e-3)
+
+
+@pytest.mark.xdist_group('pix2pix')
+def test_a_sample_draws_the_same_numbers_on_any_device():
+    """Dropout and the place on the line between real and generated images, at a depth that has dropout."""
+    options = {'generator_depth': 6, 'gradient_penalty_weight': 1.0, 'dropout': 0.5}
+    found = []
+    for devices in (1, 4):
+        mesh = sharding.make_mesh(jax.devices()[:devices])
+        experiment = make_experiment('pix2pix', mesh, method=options, image_size=64)
+        found.append(gradients_of(experiment, 'pix2pix', image_size=64))
+    assert_close(found[1][0], found[0][0])
+    for term, value in found[0][1].items():
+        np.testing.assert_allclose(found[1][1][term], value, rtol=1e-3, atol=1e-5, err_msg=term)
+
+    network = experiment.networks['generator'].module
+    params = experiment.init(0).params['generator']
+    images = jnp.broadcast_to(jax.random.uniform(jax.random.key(0), (64, 64, 3)), (2, 64, 64, 3))
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    both = network.apply({'params': params}, images, keys)[0]
+    assert float(jnp.abs(both[0] - both[1]).max()) > 1e-6, 'each sample has noise of its own'
+
+
+@pytest.mark.xdist_group('cyclegan')
+def test_cyclegan_s_discriminators_judge_what_the_full_pool_gives():
+    experiment = default_experiment('cyclegan')
+    state, batch = experiment.init(0), make_batch(experiment, 'cyclegan')
+    params = jax.tree.map(jnp.array, state.params)  # the step takes the state's
+    old, size = {}, experiment.method.pool_size // BATCH
+    for i, name in enumerate(('pool_a', 'pool_b')):
+        shape = state.memory[name].images.shape
+        assert shape[:2] == (BATCH, size)
+        old[name] = np.asarray(jax.random.uniform(jax.random.key(i), shape, minval=-1))
+        state.memory[name] = ImagePool(jnp.asarray(old[name]), jnp.full((BATCH,), size, jnp.int32))
+    state, scalars = experiment.train_step(state, batch, jax.random.key(1))
+
+    swaps = 0
+    images = to_model_batch(batch)
+    for domain, field, generator in (('b', 'source', 'a_to_b'), ('a', 'target', 'b_to_a')):
+        module = experiment.networks[f'generator_{generator}'].module
+        fresh = module.apply({'params': params[f'generator_{generator}']}, images[field])[0]
+        before, after = old[f'pool_{domain}'], np.asarray(state.memory[f'pool_{domain}'].images)
+        swapped = (before != after).any((2, 3, 4))
+        assert (swapped.sum(1) <= 1).all()
+        places = np.argmax(swapped, 1)
+        rows = np.arange(BATCH)
+        has = swapped.any(1)
+        np.testing.assert_allclose(after[rows, places][has], fresh[has], atol=1e-5)
+        judged = jnp.where(has[:, None, None, None], before[rows, places], fresh)
+        discriminator = experiment.networks[f'discriminator_{domain}'].module
+        score = discriminator.apply({'params': params[f'discriminator_{domain}']}, judged)[0].mean()
+        assert float(scalars[f'discriminator/fake_score_{domain}']) == pytest.approx(
+            float(score), rel=1e-4, abs=1e-6
+        )
+        swaps += has.sum()
+    assert 0 < swaps < 2 * BATCH, 'about half of them'

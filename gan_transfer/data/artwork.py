@@ -7,11 +7,14 @@ which keys a domain may train on is decided when reading, so that one preparatio
 import contextlib
 import dataclasses
 import functools
+import glob
 import hashlib
 import importlib.metadata
 import io
 import os
 import shutil
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,6 +34,7 @@ from gan_transfer.data.progress import track
 PREPARATION_VERSION = 1  # of the layout on disk that is common to all artwork
 TEST_BUCKETS = (8, 9)  # of the ten that keys are hashed into
 SPLIT = 'artwork'
+UNFINISHED, LEFT_SECONDS = '.unfinished-', 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +164,8 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
         *(len(keys), len(artwork.domains), artwork.name, image_size, final),
     )
     cache.mkdir(parents=True, exist_ok=True)
-    unfinished = cache / f'.unfinished-{uuid.uuid4().hex}'
+    _remove_left(cache)
+    unfinished = cache / f'{UNFINISHED}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}'
     try:
         builder = ArtworkBuilder(artwork, image_size, keys, data_dir=unfinished, file_format='array_record')
         with _quiet_tfds():
@@ -172,6 +177,15 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return final
+
+
+def _remove_left(cache: Path) -> None:
+    """Removes what a killed process of this host has left, an hour later: in another container it may be alive."""
+    for folder in cache.glob(f'{UNFINISHED}{glob.escape(socket.gethostname())}-*'):
+        *_, pid, _ = folder.name.split('-')
+        gone = Path('/proc').exists() and not Path('/proc', pid).exists()
+        if gone and time.time() - folder.stat().st_mtime > LEFT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -130,7 +130,7 @@ def _reason(read: Callable[[str], Any], name: str) -> str:
         read(name)
     except storage.Unreachable:  # says nothing of the image
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # the last is what array_record raises
         return str(error) or type(error).__name__
     return ''
 

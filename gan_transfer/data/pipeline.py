@@ -50,6 +50,9 @@ def make_pipeline(
     - 'paired' (pix2pix): sources are the first domain, shuffled as for 'two_domains'; 'paired' is the source's
       counterpart in the second domain, with the very same crop and mirroring.
 
+    Differs from CycleGAN's and CUT's code, which draws the second domain's images at random, and from StarGAN v2's,
+    whose two target images may be one.
+
     Every other image is augmented by itself. Row r of batch t is sample t * batch_size + r of the stream, on whatever
     devices; a process reads the rows that its own devices hold.
 

@@ -6,6 +6,7 @@ than to its other patches.
 
 Differs from the reference: the patch projection exists from the start, not from the first batch; every image's loss is
 its own, so that the number of devices changes nothing (the original's reshape by the global batch size breaks there);
+source and target images are compared at the same places, where the original draws those of the latter anew;
 the learning rate falls at every step, and the random crops do not end when it begins to.
 """
 

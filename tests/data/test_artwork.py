@@ -2,6 +2,7 @@ import concurrent.futures
 import importlib.metadata
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -267,3 +268,19 @@ def test_damaged_records_are_one_line_that_says_what_to_remove(tmp_path):
     record.write_bytes(record.read_bytes()[:-100])
     with pytest.raises(OSError, match=f'prepared data is damaged; remove {folder}'):
         open_artwork(made(Painter()), 8, tmp_path, limit=20)
+
+
+def test_what_a_killed_preparation_left_is_removed_later(tmp_path):
+    dead, alive = 2**22 + 1, os.getpid()  # no process has a number above 2^22
+    left = [
+        tmp_path / f'.unfinished-{socket.gethostname()}-{pid}-{name}'
+        for pid, name in ((dead, 'a'), (alive, 'b'))
+    ]
+    for folder in left:
+        (folder / 'made').mkdir(parents=True)
+    prepare_artwork(made(Painter()), 8, tmp_path, limit=3)
+    assert all(folder.exists() for folder in left), 'too early'
+    for folder in left:
+        os.utime(folder, (0, 0))
+    prepare_artwork(made(Painter()), 8, tmp_path, limit=4)
+    assert [folder.exists() for folder in left] == [False, True]

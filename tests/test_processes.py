@@ -101,6 +101,14 @@ with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
     print('started', flush=True)
     time.sleep(60)
 """
+# What processes on CPUs talk by waits 30 seconds for all of them, when it is made.
+PREPARING = """
+import sys, time
+from gan_transfer import processes
+with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
+    print('started', flush=True)
+    print(processes.after_the_first(lambda: time.sleep(35 * processes.is_first()) or 'prepared'), flush=True)
+"""
 
 
 @contextlib.contextmanager
@@ -142,6 +150,12 @@ def test_one_signal_ends_a_process_that_has_nothing_to_save():
     with two_of(WAITING) as (_, second):
         second.send_signal(signal.SIGTERM)
         assert second.wait(timeout=10) == -signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_the_others_wait_for_a_long_preparation():
+    with two_of(PREPARING) as both:
+        assert [process.stdout.readline() for process in both] == ['prepared\n'] * 2
 
 
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):

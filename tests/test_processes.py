@@ -155,7 +155,8 @@ def test_one_signal_ends_a_process_that_has_nothing_to_save():
 @pytest.mark.slow
 def test_the_others_wait_for_a_long_preparation():
     with two_of(PREPARING) as both:
-        assert [process.stdout.readline() for process in both] == ['prepared\n'] * 2
+        for process in both:
+            assert 'prepared\n' in process.stdout.readlines()  # beside what Gloo tells
 
 
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):

@@ -124,7 +124,7 @@ def check_flags() -> None:
     if mode == 'evaluate' and SOURCE.value is not None and REAL.value is None:
         raise UserError('--mode=evaluate takes --source with --real and --generated only')
     if mode in ('train', 'import', 'evaluate', 'compare'):
-        check_folder('workdir', WORKDIR.value)
+        check_folder('workdir', WORKDIR.value, for_checkpoints=mode in ('train', 'import'))
 
 
 def use_compilation_cache(folder: str) -> str:

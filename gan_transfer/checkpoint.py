@@ -66,7 +66,7 @@ class Checkpoints:
         """
         with from_user():
             self._path = storage.absolute(workdir) / folder
-        _check_path(self._path)
+            storage.check_for_checkpoints(self._path)
         self._saving: int | None = None
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.LatestN(max(keep, 1)),
@@ -274,17 +274,6 @@ class Checkpoints:
     def _damaged(self, step: int, what: str, *, everywhere: bool = True) -> DamagedCheckpoint:
         text = f'the checkpoint of step {step} is damaged: {what} ({self._path / str(step)})'
         return DamagedCheckpoint(text, everywhere=everywhere)
-
-
-def _check_path(path: storage.Path) -> None:
-    """Raises UserError for what Orbax, which takes a checkpoint's own path for a pattern, writes and cannot read."""
-    text = os.fspath(path)
-    if storage.is_remote(path):
-        return
-    if '[' in text or '\\' in text or not text.isprintable():
-        raise UserError(
-            f'a checkpoint in {text!r} could not be read again: no [, \\ or unprintable character there'
-        )
 
 
 def _digest(about: dict[str, Any]) -> str:

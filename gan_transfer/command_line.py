@@ -20,7 +20,7 @@ def parse(argv: list[str]) -> list[str]:
     Raises:
       UserError: about what the user wrote.
     """
-    argv = _with_config(list(map(_with_quoted_names, argv)))
+    argv = _with_config(_with_quoted_names(argv))
     try:
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
@@ -70,12 +70,18 @@ def _with_config(argv: list[str]) -> list[str]:
     return [argv[0], f'--config={config}', *argv[1:]]
 
 
-def _with_quoted_names(argument: str) -> str:
+def _with_quoted_names(argv: list[str]) -> list[str]:
     """Makes `--config.data.domains=a,b` what it is meant for: ml_collections reads `2019_1` as a number."""
-    flag, equals, value = argument.partition('=')
-    if not equals or flag.lstrip('-') not in NAMES or any(sign in value for sign in '()[]"\''):
-        return argument
-    return f'{flag}={tuple(name.strip() for name in value.split(",") if name.strip())!r}'
+    quoted, rest = [], iter(argv)
+    for argument in rest:
+        flag, equals, value = argument.partition('=')
+        if flag.lstrip('-') in NAMES:
+            value = value if equals else next(rest, '')
+            if not value.startswith(('(', '[', '"', "'")):
+                value = repr(tuple(name.strip() for name in value.split(',') if name.strip()))
+            argument = f'{flag}={value}'
+        quoted.append(argument)
+    return quoted
 
 
 def _given(argv: list[str], name: str) -> str | None:

@@ -1,8 +1,8 @@
 """Compares the evaluated runs in a folder: a row for each config, mean and spread over its seeds.
 
-For ablations: every run's `evaluation.json` and `config.json` are read; runs whose configs differ in the seed alone
-are one row, which is named by what is not the same in all runs of its method. Final checkpoints only: the best of a
-training, chosen on the test images, is not compared.
+For ablations: every run's `evaluation.json` and `config.json` are read; runs whose configs differ in the seed alone and
+that have seen as many images are one row, which is named by what is not the same in all runs of its method. Final
+checkpoints only: the best of a training, chosen on the test images, is not compared.
 """
 
 import json
@@ -28,7 +28,7 @@ class Run(NamedTuple):
     Attributes:
       workdir: its folder, seen from that of all runs.
       seed: of the config.
-      config: key -> value of all other keys that a training depends on, and `images_seen`.
+      config: key -> value of all other keys that a training depends on, and `images_seen` where it was left early.
       images: that the evaluated checkpoint has seen.
       protocols: name -> results, as in `evaluation.json`.
     """
@@ -55,7 +55,7 @@ def compare(workdir: str) -> list[dict[str, Any]]:
     _print(rows)
     if waiting:
         print(f'not evaluated: {", ".join(waiting)}')
-    early = [run.workdir for run in runs if run.images < run.config['train_images']]
+    early = [run.workdir for run in runs if 0 < run.images < run.config['train_images']]
     if early:
         print(f'evaluated before their end: {", ".join(early)}')
     with from_user():
@@ -131,9 +131,9 @@ def _read_run(folder: storage.Path, name: str) -> Run:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
     trained = {key: value for key, value in config.items() if not key.startswith(run_config.NO_TRAINING)}
-    trained['images_seen'] = (
-        images  # a run that was left early, or not evaluated since it went on, is no other seed
-    )
+    # A run that was left early, or not evaluated since it went on, is no seed of those at their end.
+    if images < trained['train_images']:
+        trained['images_seen'] = images
     return Run(name, seed, trained, images, protocols)
 
 

@@ -46,7 +46,7 @@ def from_user() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
-def check_folder(flag: str, folder: str | os.PathLike) -> None:
+def check_folder(flag: str, folder: str | os.PathLike, *, for_checkpoints: bool = False) -> None:
     """Looks, without making anything, whether files can be written to a folder that may not be there yet.
 
     Raises:
@@ -54,6 +54,8 @@ def check_folder(flag: str, folder: str | os.PathLike) -> None:
     """
     try:
         there = storage.absolute(folder)
+        if for_checkpoints:
+            storage.check_for_checkpoints(there)
         if storage.is_remote(there):
             storage.check_bucket(there)
             return

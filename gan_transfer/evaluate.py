@@ -49,14 +49,19 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         'protocols': final,
     }
     images = run.step * config.batch_size
-    places = []
-    if processes.is_first():
+
+    def report() -> list[storage.Path]:
+        if not processes.is_first():
+            return []
         print_results(final, f'final checkpoint, after {images} images')
-        with from_user():
-            places.append(_write(results, workdir))
-            if config.evaluation.gallery_images:
-                places.insert(0, storage.place(workdir, PAGE))
-                gallery.write(places[0], f'{config.method.name} after {images} images')
+        places = [_write(results, workdir)]
+        if config.evaluation.gallery_images:
+            places.insert(0, storage.place(workdir, PAGE))
+            gallery.write(places[0], f'{config.method.name} after {images} images')
+        return places
+
+    with from_user():
+        places = processes.after_the_first(report)
     best = _open_best(config, workdir)  # damage there costs nothing of the final results
     if best is not None:
         with from_user():

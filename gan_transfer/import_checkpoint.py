@@ -52,6 +52,7 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
         'imported': {'from': family, 'networks': sorted(params)},
     }
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
+    checkpoints.set_aside(0)  # what an import has left that was interrupted
     checkpoints.save(0, _with_params(experiment, state, params), about)
     checkpoints.wait()
     checkpoints.close()

@@ -51,8 +51,7 @@ def place(path: str | os.PathLike, *parts: str) -> Path:
         if '://' in text:
             raise OSError(f'{text} is in an object store of another kind than {REMOTE}')
         # Shells leave the ~ of --workdir=~/runs as it is.
-        home = os.path.expanduser('~') + text[1:] if text == '~' or text.startswith('~/') else text
-        return pathlib.Path(home, *parts)
+        return pathlib.Path(os.path.expanduser(text), *parts)
     with reached(text):
         import gcsfs  # noqa: F401  epath loads it, when it is used, by its name
         from etils import epath
@@ -125,6 +124,16 @@ def forget_listings(path: Path) -> None:
     if is_remote(path):
         with reached(path):
             _store().invalidate_cache()
+
+
+def check_for_checkpoints(path: Path) -> None:
+    """Raises OSError for what Orbax, which takes a checkpoint's own path for a pattern, writes and cannot read."""
+    text = os.fspath(path)
+    surrogate = any('\ud800' <= character <= '\udfff' for character in text)  # of bytes that are no UTF-8
+    if not is_remote(path) and ('[' in text or '\\' in text or surrogate):
+        raise OSError(
+            f'a checkpoint in {text!r} could not be read again: no [, no \\, nothing but UTF-8 there'
+        )
 
 
 def check_bucket(path: Path) -> None:
@@ -212,6 +221,7 @@ def write(path: Path, content: bytes) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         path = path.resolve()  # a link stays one
+        # As long as this for every name: one of 255 bytes, the most there can be, takes no more.
         partial = path.with_name(
             f'.{hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:16]}.partial'
         )

@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gan_transfer import run_config
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError
 from gan_transfer.import_checkpoint import import_checkpoint
@@ -179,16 +180,22 @@ def test_what_has_no_generator_translates_nothing(tmp_path):
 
 
 def test_an_import_that_was_interrupted_is_no_run(tmp_path, monkeypatch):
-    def save(*_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     checkpoint, run = tiny_cyclegan(tmp_path / 'files'), tmp_path / 'run'
-    with monkeypatch.context() as patched:
-        patched.setattr(Checkpoints, 'save', save)
-        with pytest.raises(KeyboardInterrupt):
-            imported('cyclegan', checkpoint, run)
-    assert not (run / 'config.json').exists()
-    assert imported('cyclegan', checkpoint, run).step == 0
+    weights = cases.load('cyclegan_training').weights(prefix='G_A.')
+    other = torch_files.write_zip(
+        tmp_path / 'files' / 'other_net_G.pth', {k: 2 * v for k, v in weights.items()}
+    )
+    for owner, name in ((Checkpoints, 'save'), (run_config, 'save')):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                imported('cyclegan', checkpoint, run)
+        assert not (run / 'config.json').exists()
+    found = imported('cyclegan', other, run).params['generator_a_to_b']['input']['bias']
+    np.testing.assert_array_equal(found, 2 * weights['model.1.bias'])
 
 
 def test_weights_and_config_must_fit(tmp_path):

@@ -61,8 +61,8 @@ class Program:
     def count(self, opcode: str) -> int:
         """Returns the number of instructions of one kind.
 
-        What is inside of a loop, `while`, is counted once, however often it runs, and both sides of a branch,
-        `conditional`, are taken.
+        What is inside of a loop, `while`, is counted once, however often it runs, and a branch, `conditional`, as if it
+        were taken.
         """
         return sum(
             instruction.opcode == opcode

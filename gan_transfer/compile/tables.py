@@ -38,7 +38,7 @@ def _work(report: dict[str, Any]) -> str:
         return 'work        this compiler does not count it'
     loops = f'; what is in the {report["loops"]} loops is counted once' if report['loops'] else ''
     if report.get('branches'):
-        loops += f'; both sides of {report["branches"]} branches are counted: a step with penalties'
+        loops += f'; {report["branches"]} branches are counted as taken: a step with penalties'
     own = '' if report['counted_by'] == 'compiler' else ', counted without the compiler: convolutions only'
     return f'work        {report["flops"] / 1e12:.3g} TFLOP, {report["bytes"] / 1e9:.3g} GB moved{own}{loops}'
 

@@ -7,7 +7,6 @@ which keys a domain may train on is decided when reading, so that one preparatio
 import contextlib
 import dataclasses
 import functools
-import glob
 import hashlib
 import importlib.metadata
 import io
@@ -25,7 +24,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
-from gan_transfer import storage
+from gan_transfer.data import records
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
 from gan_transfer.data.in_processes import map_in_processes
@@ -168,11 +167,8 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
     unfinished = cache / f'{UNFINISHED}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}'
     try:
         builder = ArtworkBuilder(artwork, image_size, keys, data_dir=unfinished, file_format='array_record')
-        with _quiet_tfds():
+        with _quiet_tfds(), records.writing(cache):
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    except RuntimeError as error:  # of the records' writer, whatever has failed
-        raise OSError(f'{cache} cannot be written: {storage.first_line(error)}') from error
-    else:
         _move_into_place(Path(builder.data_path), final)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -180,12 +176,15 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
 
 
 def _remove_left(cache: Path) -> None:
-    """Removes what a killed process of this host has left, an hour later: in another container it may be alive."""
-    for folder in cache.glob(f'{UNFINISHED}{glob.escape(socket.gethostname())}-*'):
-        *_, pid, _ = folder.name.split('-')
-        gone = Path('/proc').exists() and not Path('/proc', pid).exists()
-        if gone and time.time() - folder.stat().st_mtime > LEFT_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Removes what killed processes of this host have left. Those of another container may seem gone: an hour later."""
+    for folder in cache.glob(f'{UNFINISHED}*'):
+        host, *numbers = folder.name.removeprefix(UNFINISHED).rsplit('-', 2)
+        if host != socket.gethostname() or len(numbers) != 2 or not Path('/proc').exists():
+            continue
+        with contextlib.suppress(FileNotFoundError):  # another process is faster
+            newest = max(path.stat().st_mtime for path in (folder, *folder.rglob('*')))
+            if not Path('/proc', numbers[0]).exists() and time.time() - newest > LEFT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -253,19 +252,15 @@ def open_artwork(
     names = select_domains(domains, artwork.domains, artwork.name)
     folder = prepare_artwork(artwork, image_size, cache, limit)
     decoders = {name: tfds.decode.SkipDecoding() for name in artwork.domains}
-    try:
-        records = tfds.builder_from_directory(folder).as_data_source(split=SPLIT, decoders=decoders)
-        index = {records[i]['key'].decode(): i for i in range(len(records))}
-    except RuntimeError as error:  # of the records' reader
-        raise OSError(
-            f'prepared data is damaged; remove {folder}, and it is made anew: {storage.first_line(error)}'
-        ) from error
+    with records.reading(folder):
+        rows = tfds.builder_from_directory(folder).as_data_source(split=SPLIT, decoders=decoders)
+        index = {rows[i]['key'].decode(): i for i in range(len(rows))}
     test_keys = sorted(key for key in index if is_test(key))
     train_keys = sorted(key for key in index if not is_test(key))
     faults, memory = Faults(), MemoryBudget()
 
     def images(domain: str, keys: list[str]) -> Images:
-        return Images(keys, lambda i: read_image(records[index[keys[i]]][domain]), faults, memory)
+        return Images(keys, lambda i: read_image(rows[index[keys[i]]][domain]), faults, memory)
 
     train = {}
     for label, name in enumerate(names):

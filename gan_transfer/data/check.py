@@ -29,7 +29,7 @@ def find_unreadable(
     """Decodes every file once, on threads, and returns key -> reason for those that can't be.
 
     The result is kept in `cache` by modification time and size, so that the next start only looks at what changed, and
-    again at what could not be read: permissions and drives come back without a new time.
+    again at what could not be read at all: rights and drives come back without a new time.
 
     Args:
       root: the data set's folder.
@@ -110,14 +110,17 @@ def _find(
     place = os.fsencode(root if storage.is_remote(root) else root.resolve())
     record = cache / f'checked_{hashlib.sha256(place).hexdigest()[:16]}.json'
     known = _load(record)
-    new = [name for name, stamp in stamps.items() if known.get(name) != [stamp, '']]
+    new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
+    passing: set[str] = set()
     if new:
         with ThreadPoolExecutor(threads) as pool:
             reasons = pool.map(lambda name: _reason(read, name), new)
-            for name, reason in zip(new, track(reasons, 'checking images', len(new)), strict=True):
+            for name, (reason, lasts) in zip(new, track(reasons, 'checking images', len(new)), strict=True):
                 known[name] = [stamps[name], reason]
+                if not lasts:
+                    passing.add(name)
         try:
-            _save(record, {name: known[name] for name in stamps})
+            _save(record, {name: known[name] for name in stamps if name not in passing})
         except OSError as error:
             logging.warning(
                 'images are checked anew at every start: %s cannot be written: %s', record, error.strerror
@@ -125,14 +128,15 @@ def _find(
     return {name: known[name][1] for name in stamps if known[name][1]}
 
 
-def _reason(read: Callable[[str], Any], name: str) -> str:
+def _reason(read: Callable[[str], Any], name: str) -> tuple[str, bool]:
+    """Returns why an image cannot be read, or nothing, and whether that lasts for as long as its file is the same."""
     try:
         read(name)
     except storage.Unreachable:  # says nothing of the image
         raise
-    except (ValueError, OSError, RuntimeError) as error:  # the last is what array_record raises
-        return str(error) or type(error).__name__
-    return ''
+    except (ValueError, OSError) as error:
+        return str(error) or type(error).__name__, not isinstance(error, OSError)
+    return '', True
 
 
 def _stamp(path: Path) -> str:

@@ -68,7 +68,7 @@ class Images:
     """The images of one domain and split: `len()` and `[i]`, from any thread.
 
     An unreadable image is replaced by the next readable one, so that `[i]` is always the same image; the key then is
-    that of the image returned.
+    that of the image returned. Where its file cannot be read at all, for a fault of the drive, only until it can.
 
     Args:
       keys: name of each image.

@@ -70,7 +70,7 @@ def open_folder(
     """
     if not path:
         raise ValueError(f"data.source='folder' needs data.path: a folder with {LAYOUTS}")
-    root = storage.place(path).expanduser()
+    root = storage.place(path)
     with storage.reached(root):
         if not root.is_dir():
             raise ValueError(f'data.path={path!r} is no folder')

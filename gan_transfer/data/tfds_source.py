@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from gan_transfer.data import check
+from gan_transfer.data import check, records
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
 from gan_transfer.data.progress import track
@@ -149,10 +149,12 @@ class _Split:
         memory: MemoryBudget,
         split: str,
     ):
+        self._folder = Path(builder.data_path)
         try:
-            self.records = builder.as_data_source(
-                split=split, decoders={image_name: tfds.decode.SkipDecoding()}
-            )
+            with records.reading(self._folder):
+                self.records = builder.as_data_source(
+                    split=split, decoders={image_name: tfds.decode.SkipDecoding()}
+                )
         except NotImplementedError as error:
             raise ValueError(
                 f'{source} is prepared in a format that needs TensorFlow; prepare it anew: {error}'
@@ -167,13 +169,16 @@ class _Split:
         return Images(keys, functools.partial(self._read, positions), self._faults, self._memory)
 
     def _read(self, positions: Sequence[int], index: int) -> np.ndarray:
-        return read_image(self.records[positions[index]][self._image_name], self._background)
+        with records.reading(self._folder):
+            record = self.records[positions[index]]
+        return read_image(record[self._image_name], self._background)
 
     def labels(self, label_name: str) -> np.ndarray:
         """Returns the label of every record, int64; -1 is none."""
         rows = (self.records[position] for position in range(len(self.records)))
         text = f'reading labels of {self._split}'
-        return np.array([int(row[label_name]) for row in track(rows, text, len(self.records))], np.int64)
+        with records.reading(self._folder):
+            return np.array([int(row[label_name]) for row in track(rows, text, len(self.records))], np.int64)
 
 
 def _by_label(
@@ -188,11 +193,9 @@ def _by_label(
     names = select_domains(domains, available, source)
 
     def divide(split: str) -> dict[str, Images]:
-        records = open_split(split)
-        labels = records.labels(label_name)
-        return {
-            name: records.images(np.flatnonzero(labels == available.index(name)).tolist()) for name in names
-        }
+        part = open_split(split)
+        labels = part.labels(label_name)
+        return {name: part.images(np.flatnonzero(labels == available.index(name)).tolist()) for name in names}
 
     for split in TEST_SPLITS:
         if split in splits:

@@ -127,7 +127,7 @@ def _batches(
             if image.shape != expected:
                 raise ValueError(
                     f'{paths[i]} has {image.shape[1]}x{image.shape[0]} px, the images before it '
-                    f'{expected[1]}x{expected[0]}; --config=FILE resizes all to its image_size'
+                    f'{expected[1]}x{expected[0]}; --config.image_size=N resizes all'
                 )
             images.append(image)
         yield count, np.stack(images)

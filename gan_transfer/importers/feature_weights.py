@@ -139,7 +139,7 @@ def read_inception(variant: str, path: str | pathlib.Path) -> tuple[dict[str, An
     Raises:
       ValueError: when there is no such file, it is not what its name says, or holds another network.
     """
-    path = storage.place(path).expanduser()
+    path = storage.place(path)
     with storage.reached(path):
         there = path.is_file()
     if not there:

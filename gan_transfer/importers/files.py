@@ -29,7 +29,7 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
       ValueError: for what is not there or cannot be read.
     """
     names, notes, networks = FAMILIES[family].NETWORKS, [], {}
-    place = storage.place(path).expanduser()
+    place = storage.place(path)
     with storage.reached(place):
         files = _files(place, names)
     for file, network in files.items():

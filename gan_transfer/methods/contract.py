@@ -149,7 +149,7 @@ class Method:
             wanted = '2 domains' if self.most_domains == 2 else '2 domains or more'
             there = 'there is 1' if domains == 1 else f'there are {domains}'
             raise ValueError(
-                f'{type(self).__name__} translates between {wanted}, {there}; '
+                f'the method translates between {wanted}, {there}; '
                 '--config.data.domains=A,B takes those of the data that it names'
             )
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 
 import numpy as np
 import pytest
@@ -272,15 +273,33 @@ def test_damaged_records_are_one_line_that_says_what_to_remove(tmp_path):
 
 def test_what_a_killed_preparation_left_is_removed_later(tmp_path):
     dead, alive = 2**22 + 1, os.getpid()  # no process has a number above 2^22
-    left = [
-        tmp_path / f'.unfinished-{socket.gethostname()}-{pid}-{name}'
-        for pid, name in ((dead, 'a'), (alive, 'b'))
-    ]
+    host = socket.gethostname()
+    owners = (host, dead), (host, alive), (f'{host}-2', dead)
+    left = [tmp_path / f'.unfinished-{name}-{pid}-{uuid.uuid4().hex}' for name, pid in owners]
     for folder in left:
         (folder / 'made').mkdir(parents=True)
+        os.utime(folder, (0, 0))
     prepare_artwork(made(Painter()), 8, tmp_path, limit=3)
-    assert all(folder.exists() for folder in left), 'too early'
+    assert all(folder.exists() for folder in left), 'it may be written to'
     for folder in left:
+        os.utime(folder / 'made', (0, 0))
         os.utime(folder, (0, 0))
     prepare_artwork(made(Painter()), 8, tmp_path, limit=4)
-    assert [folder.exists() for folder in left] == [False, True]
+    assert [folder.exists() for folder in left] == [False, True, True]
+
+
+def test_a_full_disk_is_one_line_and_a_fault_of_the_drawing_is_not(tmp_path, monkeypatch):
+    def fails(text):
+        def prepare(*_, **__):
+            raise RuntimeError(text)
+
+        return prepare
+
+    monkeypatch.setattr(
+        artwork_lib.ArtworkBuilder, 'download_and_prepare', fails('Failed to finalize writing: full')
+    )
+    with pytest.raises(OSError, match=f'{tmp_path} cannot be written: Failed to finalize'):
+        prepare_artwork(made(Painter()), 8, tmp_path)
+    monkeypatch.setattr(artwork_lib.ArtworkBuilder, 'download_and_prepare', fails('no PNG of an image'))
+    with pytest.raises(RuntimeError, match='no PNG'):
+        prepare_artwork(made(Painter()), 8, tmp_path)

@@ -180,6 +180,17 @@ def test_unreadable_records_are_found_before_training(opened, monkeypatch):
     assert opened(Broken, domains=('cat', 'dog'), max_corrupt_share=0.2).faults.count == 1
 
 
+@pytest.mark.parametrize('kind', [Made, Letters])
+def test_damaged_records_are_one_line_that_says_what_to_remove(opened, config, kind):
+    opened(kind)
+    for record in Path(config.data.cache, 'tfds').rglob('*.array_record*'):
+        record.write_bytes(record.read_bytes()[:-50])
+    with pytest.raises(
+        (OSError, ValueError), match=r'prepared data is damaged; remove .*made anew|cannot be read'
+    ):
+        opened(kind, prepare=False)
+
+
 def test_batches(opened, config):
     dataset = opened(Made, domains=('cat', 'dog'))
     iterator = data.make_pipeline(dataset, config, ('source', 'target'), 'two_domains')

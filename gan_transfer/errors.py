@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 from gan_transfer import storage
+
+_STATUS = re.compile(r'[A-Z_]+: ')  # what XLA's errors begin with: a file may be called barrier.png
 
 
 class UserError(ValueError):
@@ -28,6 +31,21 @@ def stops_run(path: str | os.PathLike) -> Iterator[None]:
         raise RunStopped(f'{path} cannot be written: {error.strerror or error}') from error
 
 
+def is_loss(error: Exception) -> bool:
+    """Whether an error tells that another process of the run is gone.
+
+    XLA raises such as errors of several types, ValueError too, none of them one of files, or of an object store that
+    does not answer.
+    """
+    if isinstance(error, OSError):
+        return False
+    signs = (
+        *('gloo', 'nccl', 'heartbeat', 'coordination service', 'barrier'),
+        *('connection closed', 'connection reset', 'socket closed'),
+    )
+    return any(sign in str(error).lower() for sign in signs)
+
+
 @contextlib.contextmanager
 def from_user() -> Iterator[None]:
     """Marks what is raised inside as the user's mistake: use it around checks and the opening of files only.
@@ -43,6 +61,8 @@ def from_user() -> Iterator[None]:
         name = f': {error.filename}' if error.filename else ''
         raise UserError(f'{error.strerror or error}{name}') from error
     except ValueError as error:
+        if _STATUS.match(str(error)) and is_loss(error):
+            raise
         raise UserError(str(error)) from error
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gan_transfer.errors import UserError
+from gan_transfer.errors import UserError, is_loss
 
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
@@ -66,7 +66,7 @@ def joined(
     try:
         yield
     except Exception as error:
-        if not _is_loss(error):
+        if not is_loss(error):
             traceback.print_exception(error)
             watch.communicate(b'said')
         else:
@@ -163,16 +163,3 @@ def of_the_first(value: float) -> float:
     if jax.process_count() == 1:
         return value
     return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
-
-
-def _is_loss(error: Exception) -> bool:
-    """Whether an error tells that another process is gone. XLA raises such as errors of several types, none of them
-    one of files, or of an object store that does not answer.
-    """
-    if isinstance(error, OSError):
-        return False
-    signs = (
-        *('gloo', 'nccl', 'heartbeat', 'coordination service', 'barrier'),
-        *('connection closed', 'connection reset', 'socket closed'),
-    )
-    return any(sign in str(error).lower() for sign in signs)

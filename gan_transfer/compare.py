@@ -55,7 +55,7 @@ def compare(workdir: str) -> list[dict[str, Any]]:
     _print(rows)
     if waiting:
         print(f'not evaluated: {", ".join(waiting)}')
-    early = [run.workdir for run in runs if 0 < run.images < run.config['train_images']]
+    early = [run.workdir for run in runs if run.config.get('images_seen')]  # none seen: imported, not left
     if early:
         print(f'evaluated before their end: {", ".join(early)}')
     with from_user():

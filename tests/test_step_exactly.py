@@ -1,4 +1,4 @@
-"""What a step does, to the number: rates, penalties, clipped gradients, pools, and the keys of samples."""
+"""What a step does, to the number: averages, rates, penalties, clipping, rounding, pools, and the keys of samples."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,51 @@ from gan_transfer.methods import METHODS
 from gan_transfer.methods.contract import PhaseInput
 from gan_transfer.optimizer import clip_by_norm
 from gan_transfer.step import to_model_batch
-from tests.tiny import BATCH, assert_close, default_experiment, gradients_of, make_batch, make_experiment
+from tests.tiny import (
+    BATCH,
+    assert_close,
+    default_experiment,
+    every_method,
+    gradients_of,
+    make_batch,
+    make_experiment,
+    only,
+)
+
+# For tests of rounding: eight units of the patch projection often rest all, or all but one.
+WELL_CONDITIONED = {'cut': {'projection_width': 128}}
+
+
+@every_method
+def test_averages_go_a_tenth_of_the_way_to_the_new_parameters(name):
+    experiment = default_experiment(name)
+    state = experiment.init(0)
+    before = jax.device_get(state.average)
+    assert set(before) == {key for key, network in experiment.networks.items() if network.averaged}
+    state, _ = experiment.train_step(state, make_batch(experiment, name), jax.random.key(1))
+    params = jax.device_get(state.params)
+    for network, average in jax.device_get(state.average).items():
+        jax.tree.map(
+            lambda old, new, a: np.testing.assert_allclose(a, old + 0.1 * (new - old), rtol=1e-6, atol=1e-7),
+            *(before[network], params[network], average),
+        )
+        moved = jax.tree.map(lambda old, new: np.abs(new - old).max(), before[network], params[network])
+        assert max(jax.tree.leaves(moved)) > 1e-4, 'or the line above would be true of no step'
+
+
+@every_method
+def test_generators_gradients_in_bfloat16_point_where_those_in_float32_do(name):
+    found = []
+    for dtype in ('float32', 'bfloat16'):
+        experiment = make_experiment(name, method=WELL_CONDITIONED.get(name, {}), compute_dtype=dtype)
+        phase = [phase for phase in experiment.method.phases() if phase.side == 'generator'][-1]
+        gradients, _ = gradients_of(experiment, name, method=only(experiment.method, phase))
+        translating = [network for network in phase.networks if experiment.networks[network].averaged]
+        leaves = jax.tree.leaves([gradients[network] for network in translating])
+        found.append(np.concatenate([leaf.ravel() for leaf in leaves]))
+    lengths = [np.linalg.norm(each) for each in found]
+    assert found[0] @ found[1] > 0.95 * lengths[0] * lengths[1]
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.25)
 
 
 @pytest.mark.xdist_group('pix2pix')

@@ -4,6 +4,7 @@ A new method adds a line to TINY and DOMAINS here, and to the tables of `test_st
 """
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,13 @@ def make_batch(experiment, name, seed=0, size=BATCH, image_size=SIZE):
     batch = {field: makers[kind(field)]() for field in experiment.method.batch_fields}
     every = np.arange(size)
     return {k: sharding.to_devices(experiment.mesh, v, every, size) for k, v in batch.items()}
+
+
+def only(method, phase):
+    """The method with one phase alone."""
+    return types.SimpleNamespace(
+        phases=lambda: (phase,), forwards=method.forwards, batch_fields=method.batch_fields
+    )
 
 
 def plain_gradient_step(experiment, method=None, accumulation=1, batch_size=BATCH, direction=None):

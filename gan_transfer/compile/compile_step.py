@@ -103,12 +103,13 @@ def measure(
     """Returns what the compiled program tells, and what follows from the chip's speeds."""
     program = parse(compiled.as_text())
     collectives, traffic = costs.collectives(program), costs.traffic(program)
-    memory, counted = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    memory = compiled.memory_analysis()
     # On GPUs the compiler counts nothing of what libraries do, and for those that are not there nothing at all: there
     # our own count, of convolutions alone and unpadded.
     own = costs.library_flops(program)
+    counted = {} if own else compiled.cost_analysis() or {}
     flops = own or counted.get('flops') or None
-    moved = costs.total(traffic.values()).bytes if own else counted.get('bytes accessed')
+    moved = counted.get('bytes accessed') or costs.total(traffic.values()).bytes
     found = {
         'memory': {
             'peak_bytes': memory.peak_memory_in_bytes,
@@ -119,7 +120,7 @@ def measure(
         },
         'flops': flops,
         'bytes': moved,
-        'counted_by': 'program text' if own else 'compiler',
+        'counted_by': 'compiler' if counted.get('flops') else 'program text',
         'traffic': {
             kind: {'count': one.count, 'bytes': one.bytes, 'padded_bytes': one.padded_bytes}
             for kind, one in traffic.items()

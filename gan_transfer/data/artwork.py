@@ -177,13 +177,15 @@ def prepare_artwork(artwork: Artwork, image_size: int, cache: Path, limit: int =
 
 def _remove_left(cache: Path) -> None:
     """Removes what killed processes of this host have left. Those of another container may seem gone: an hour later."""
+    if not Path('/proc').exists():
+        return
     for folder in cache.glob(f'{UNFINISHED}*'):
         host, *numbers = folder.name.removeprefix(UNFINISHED).rsplit('-', 2)
-        if host != socket.gethostname() or len(numbers) != 2 or not Path('/proc').exists():
+        if host != socket.gethostname() or len(numbers) != 2 or Path('/proc', numbers[0]).exists():
             continue
         with contextlib.suppress(FileNotFoundError):  # another process is faster
             newest = max(path.stat().st_mtime for path in (folder, *folder.rglob('*')))
-            if not Path('/proc', numbers[0]).exists() and time.time() - newest > LEFT_SECONDS:
+            if time.time() - newest > LEFT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ from gan_transfer.data.decode import read_image
 from gan_transfer.data.progress import track
 
 LISTED = 10  # files that an error names
+NEVER = ''  # the stamp of no file: looked at again at the next start
 
 
 def find_unreadable(
@@ -111,16 +112,13 @@ def _find(
     record = cache / f'checked_{hashlib.sha256(place).hexdigest()[:16]}.json'
     known = _load(record)
     new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
-    passing: set[str] = set()
     if new:
         with ThreadPoolExecutor(threads) as pool:
             reasons = pool.map(lambda name: _reason(read, name), new)
             for name, (reason, lasts) in zip(new, track(reasons, 'checking images', len(new)), strict=True):
-                known[name] = [stamps[name], reason]
-                if not lasts:
-                    passing.add(name)
+                known[name] = [stamps[name] if lasts else NEVER, reason]
         try:
-            _save(record, {name: known[name] for name in stamps if name not in passing})
+            _save(record, {name: known[name] for name in stamps})
         except OSError as error:
             logging.warning(
                 'images are checked anew at every start: %s cannot be written: %s', record, error.strerror

@@ -130,7 +130,7 @@ class Checkpoints:
         if differing:
             name = differing[0]
             raise UserError(
-                f'the checkpoint of step {step} has other networks, sizes or parts of optimizers than the config asks '
+                f'the checkpoint of step {step} has other networks or sizes than the config asks '
                 f'for: {name} is {there.get(name, "missing")}, not {wanted.get(name, "there")} '
                 f'({len(differing)} such arrays)'
             )

@@ -27,8 +27,8 @@ class Optimizer(NamedTuple):
 
         `norm` is that of the network's whole gradient, of which a device may hold a part.
         """
-        direction = optax.with_extra_args_support(self.direction)
-        direction, state = direction.update(gradients, state, params, norm=norm)
+        transformation = optax.with_extra_args_support(self.direction)
+        direction, state = transformation.update(gradients, state, params, norm=norm)
         return direction, self.learning_rate(images_seen), state
 
 
@@ -61,6 +61,23 @@ def clip_by_norm(limit: float) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
+def after(
+    stateless: list[optax.GradientTransformation], last: optax.GradientTransformation
+) -> optax.GradientTransformationExtraArgs:
+    """As `optax.chain(*stateless, last)`, with the state of `last` alone.
+
+    So a transformation without a state can be switched on or off between two starts of a run.
+    """
+
+    def update(gradients: Any, state: Any, params: Any = None, **arguments: Any) -> tuple[Any, Any]:
+        for each in stateless:
+            each_with_arguments = optax.with_extra_args_support(each)
+            gradients, _ = each_with_arguments.update(gradients, optax.EmptyState(), params, **arguments)
+        return optax.with_extra_args_support(last).update(gradients, state, params, **arguments)
+
+    return optax.GradientTransformationExtraArgs(last.init, update)
+
+
 def make_optimizer(config: Any, network: str, train_images: int) -> Optimizer:
     """Returns Adam for one network.
 
@@ -72,11 +89,11 @@ def make_optimizer(config: Any, network: str, train_images: int) -> Optimizer:
       train_images: where a decaying schedule reaches 0.
     """
     value = {**config, **config.networks.get(network, {})}
-    chain = [clip_by_norm(value['gradient_clip'])] if value['gradient_clip'] else []
+    stateless = [clip_by_norm(value['gradient_clip'])] if value['gradient_clip'] else []
     if value['weight_decay']:
-        chain.append(optax.add_decayed_weights(value['weight_decay']))
-    chain.append(optax.scale_by_adam(b1=value['b1'], b2=value['b2'], eps=1e-8))
+        stateless.append(optax.add_decayed_weights(value['weight_decay']))
+    adam = optax.chain(optax.scale_by_adam(b1=value['b1'], b2=value['b2'], eps=1e-8))
     schedule = make_schedule(
         value['schedule'], value['learning_rate'], value['decay_start_images'], train_images
     )
-    return Optimizer(optax.chain(*chain), schedule)
+    return Optimizer(after(stateless, adam), schedule)

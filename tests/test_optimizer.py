@@ -1,7 +1,9 @@
 """Optimizers: schedules, coupled weight decay, overrides of single networks."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs import common
@@ -45,3 +47,15 @@ def test_one_network_s_rate():
     config = _config(networks={'mapping_network': {'learning_rate': 1e-3}})
     assert make_optimizer(config, 'mapping_network', 1).learning_rate(jnp.float32(0)) == pytest.approx(1e-3)
     assert make_optimizer(config, 'generator', 1).learning_rate(jnp.float32(0)) == pytest.approx(0.1)
+
+
+def test_what_clips_and_decays_keeps_no_state():
+    params = {'w': jnp.array([3.0, -2.0])}
+    plain = make_optimizer(_config(), 'generator', 1)
+    more = make_optimizer(_config(gradient_clip=1.0, weight_decay=1e-2), 'generator', 1)
+    state = plain.direction.init(params)
+    assert jax.tree.structure(more.direction.init(params)) == jax.tree.structure(state)
+    gradients, norm = {'w': jnp.array([30.0, 40.0])}, jnp.float32(50)
+    _, _, state = more.update(gradients, state, params, images_seen=jnp.float32(0), norm=norm)
+    # Clipped to a norm of 1, then decayed: (0.6, 0.8) + 0.01 * (3, -2); b1 is 0, so the first moment is the gradient.
+    np.testing.assert_allclose(optax.tree_utils.tree_get(state, 'mu')['w'], [0.63, 0.78], rtol=1e-6)

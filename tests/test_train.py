@@ -131,7 +131,9 @@ def test_an_interrupted_run_goes_on(arguments, tmp_path):
     assert process.returncode == 128 + signal.SIGTERM, err
     seen = 4 * max(steps(tmp_path))
     assert f'saved at {seen} images' in out
-    end = [*long, f'--config.train_images={seen + 8}', '--allow_config_change']
+    # With other values of the optimizer, which does not touch what it keeps of the past.
+    optimizer = ('--config.optimizer.gradient_clip=1.0', '--config.optimizer.weight_decay=1e-4')
+    end = [*long, f'--config.train_images={seen + 8}', *optimizer, '--allow_config_change']
     out = command.launch(*end).stdout
     assert f'resuming at {seen} images' in out
     assert f'train_images: 400000 -> {seen + 8}' in out

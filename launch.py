@@ -149,12 +149,19 @@ def read_config() -> ConfigDict:
     elif config is None:
         config = _run.get_config(WORKDIR.value)
     common.resolve(config)
-    if CONFIG.value is not None and MODE.value in ('evaluate', 'translate') and REAL.value is None:
-        run_config.check_unchanged(WORKDIR.value, config, allow_change=ALLOW_CONFIG_CHANGE.value)
     if MODE.value != 'compile':  # a program out of the cache does not tell all about itself
         use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
     common.validate(config, count_devices())
+    if CONFIG.value is not None and MODE.value in ('evaluate', 'translate') and REAL.value is None:
+        run_config.check_unchanged(WORKDIR.value, config, **config_change(config))
     return config
+
+
+def config_change(config: ConfigDict) -> dict[str, Any]:
+    """Returns how the config of a run that exists is compared."""
+    from configs import _run
+
+    return {'allow_change': ALLOW_CONFIG_CHANGE.value, 'defaults': _run.get_defaults(config.method.name)}
 
 
 def count_devices() -> int | None:
@@ -179,7 +186,7 @@ def run() -> int:
     if MODE.value == 'train':
         from gan_transfer.train import train
 
-        return train(config, WORKDIR.value, allow_config_change=ALLOW_CONFIG_CHANGE.value)
+        return train(config, WORKDIR.value, **config_change(config))
     if MODE.value == 'evaluate':
         from gan_transfer.evaluate import evaluate, evaluate_folders
 

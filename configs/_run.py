@@ -11,6 +11,11 @@ def get_config(workdir):
       UserError: where there is no run, or its config is damaged.
     """
     saved = run_config.load(workdir)
+    return run_config.complete(workdir, saved, get_defaults(saved.method.name))
+
+
+def get_defaults(method):
+    """Returns all keys with their defaults, those of a method among them."""
     defaults = common.get_config()
-    defaults.method = common.method(saved.method.name)
-    return run_config.complete(workdir, saved, defaults)
+    defaults.method = common.method(method)
+    return defaults

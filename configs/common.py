@@ -10,26 +10,15 @@ Durations are in images seen: a step sees `batch_size` images, whatever a method
 """
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
 from configs._arguments import choices as _choices
 from configs._arguments import parse as parse
-from gan_transfer import sharding
+from configs._validate import validate as validate
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.methods import METHODS
-
-AUGMENTATIONS = ('resize_crop', 'random_resized_crop', 'none')
-SCHEDULES = ('constant', 'linear', 'cosine')
-COMPUTE_DTYPES = ('float32', 'bfloat16')
-POSITIVE = (
-    *('image_size', 'batch_size', 'train_images', 'accumulation', 'keep_checkpoints', 'evaluate_batch_size'),
-    *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
-    *('data.threads', 'data.prefetch'),
-)
-SOURCES = ('emoji', 'glyphs', 'pets', 'folder', 'tfds:<builder>/<config>')
 
 
 def get_config() -> ConfigDict:
@@ -73,13 +62,13 @@ def _mesh() -> ConfigDict:
 
 def _data() -> ConfigDict:
     data = ConfigDict()
-    data.source = 'emoji'  # one of SOURCES
+    data.source = 'emoji'  # emoji, glyphs, pets, folder, or tfds:BUILDER/CONFIG
     data.path = ''  # root of the folders, for `folder`
     data.domains = ()  # names, in order; empty: all that the source has
     data.count = 3_000  # pets: how many, before the split; each is one image in every domain
     data.share_keys = False  # emoji, glyphs, pets: the same keys in every domain's training set
     data.cache = ''  # folder of prepared data; empty: $GAN_TRANSFER_CACHE or ~/.cache/gan_transfer
-    data.augmentation = 'resize_crop'  # one of AUGMENTATIONS
+    data.augmentation = 'resize_crop'  # or random_resized_crop, or none
     data.resize_ratio = 286 / 256  # resize_crop: size before the crop, over image_size
     data.crop_probability = 0.5  # random_resized_crop: of cropping at all
     data.crop_scale = (0.8, 1.0)  # random_resized_crop: share of the area
@@ -99,7 +88,7 @@ def _optimizer() -> ConfigDict:
     optimizer.b2 = 0.999
     optimizer.weight_decay = 0.0  # L2, added to the gradient before Adam
     optimizer.gradient_clip = 0.0  # of the norm, per network; 0 is off
-    optimizer.schedule = 'constant'  # one of SCHEDULES; a decay ends at 0 at train_images
+    optimizer.schedule = 'constant'  # or linear, cosine: a decay, which ends at 0 at train_images
     optimizer.decay_start_images = 0  # images seen when the decay starts
     # Network: values of its own, {'mapping_network': {'learning_rate': 1e-6}}.
     optimizer.networks = ConfigDict()
@@ -147,148 +136,4 @@ def resolve(config: ConfigDict) -> ConfigDict:
     counts = ','.join(map(str, config.evaluation.counts)).split(',')
     with from_user():
         config.evaluation.counts = tuple(int(count) for count in counts if count.strip())
-    return config
-
-
-def validate(config: ConfigDict, num_devices: int | None = None) -> None:
-    """Checks every value that can be checked without data; what depends on the devices, for a training on so many.
-
-    Raises:
-      UserError: with the key, the value and the choices.
-    """
-    _one_of(config, 'compute_dtype', COMPUTE_DTYPES)
-    _one_of(config, 'data.augmentation', AUGMENTATIONS)
-    _one_of(config, 'checkpoint.on_damage', ('error', 'fallback'))
-    _one_of(config, 'on_divergence', ('stop', 'rollback'))
-    for key in POSITIVE:
-        _within(config, key, 1)
-    _within(config, 'seed', 0, 2**63 - 1)
-    for key in ('evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
-        _within(config, key, 0)
-    _within(config, 'evaluation.resamples', 2)
-    for key in ('data.crop_probability', 'data.max_corrupt_share'):
-        _within(config, key, 0, 1)
-    _within(config, 'average_decay', 0, 1, below=True)
-    _validate_optimizer(config, 'optimizer', [key for key in config.optimizer if key != 'networks'])
-    _within(config, 'data.resize_ratio', 1)
-    _validate_data(config.data)
-    if config.image_size % 4:
-        raise UserError(f'image_size is {config.image_size}; it must be a multiple of 4')
-    _validate_method(config)
-    start = config.optimizer.decay_start_images
-    if config.optimizer.schedule != 'constant' and start >= config.train_images:
-        raise UserError(
-            f'optimizer.decay_start_images is {start}; a {config.optimizer.schedule} schedule must start to decay '
-            f'before train_images, {config.train_images}'
-        )
-    _validate_mesh(config, num_devices)
-
-
-def _validate_mesh(config: ConfigDict, num_devices: int | None) -> None:
-    shares = 1
-    if num_devices is not None:
-        with from_user():
-            data, fsdp, spatial = sharding.mesh_sizes(num_devices, **config.mesh)
-        shares = data * fsdp
-        if config.image_size % spatial:
-            raise UserError(f'image_size is {config.image_size}; mesh.spatial, {spatial}, must divide it')
-    parts = shares * config.accumulation
-    if config.batch_size % parts:
-        near = max(config.batch_size // parts, 1) * parts
-        raise UserError(
-            f'batch_size is {config.batch_size}; {shares} device(s) with {config.accumulation} accumulated '
-            f'microbatch(es) need a multiple of {parts}, such as {near}'
-        )
-
-
-def _validate_method(config: ConfigDict) -> None:
-    fields = config.method.to_dict()
-    name = fields.pop('name', None)
-    if name not in METHODS:
-        raise UserError(f'unknown method.name {name!r}{_choices(str(name), METHODS)}')
-    known = [field.name for field in dataclasses.fields(METHODS[name])]
-    for key in fields:
-        if key not in known:
-            raise UserError(f'{name} has no field {key!r}{_choices(key, known)}')
-    with from_user():
-        method = METHODS[name](**fields)
-        # How many domains the data has is seen later, where the config leaves it open.
-        method.check(config.image_size, len(config.data.domains) or 2)
-    names = sorted({network for phase in method.phases() for network in phase.networks})
-    for network, values in config.optimizer.networks.items():
-        if network not in names:
-            raise UserError(f'optimizer.networks names {network!r}{_choices(network, names)}')
-        if not isinstance(values, ConfigDict):
-            raise UserError(
-                f'optimizer.networks.{network} is {values!r}; it takes keys with values, as optimizer has'
-            )
-        for key in values:
-            if key == 'networks' or key not in config.optimizer:
-                choices = [k for k in config.optimizer if k != 'networks']
-                raise UserError(f'optimizer.networks.{network} has no key {key!r}{_choices(key, choices)}')
-        _validate_optimizer(config, f'optimizer.networks.{network}', values)
-
-
-def _validate_optimizer(config: ConfigDict, place: str, keys: Iterable[str]) -> None:
-    """Checks the optimizer's values at `place`: those of all networks, or a network's own."""
-    for key in keys:
-        if key == 'schedule':
-            _one_of(config, f'{place}.{key}', SCHEDULES)
-        elif key in ('b1', 'b2'):
-            _within(config, f'{place}.{key}', 0, 1, below=True)
-        else:
-            _within(config, f'{place}.{key}', 0, above=key == 'learning_rate')
-
-
-def _validate_data(data: ConfigDict) -> None:
-    tfds = data.source.startswith('tfds:') and len(data.source) > len('tfds:')
-    if not tfds and data.source not in SOURCES[:-1]:
-        raise UserError(f'unknown data.source {data.source!r}{_choices(data.source, SOURCES)}')
-    if data.source == 'pets' and not 100 <= data.count <= 1_000_000:
-        raise UserError(f'data.count is {data.count}; it must be from 100 to 1000000')
-    if data.source == 'folder' and not data.path:
-        raise UserError('data.source is folder, which needs data.path: the folder with the images')
-    if len(set(data.domains)) != len(data.domains):
-        raise UserError(f'data.domains names one twice: {", ".join(data.domains)}')
-    for key in ('crop_scale', 'crop_aspect'):
-        bounds = [_number(f'data.{key}', bound) for bound in data[key]]
-        if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
-            raise UserError(f'data.{key} is {tuple(bounds)}; it takes two numbers, 0 < low <= high')
-    if data.crop_scale[1] > 1:
-        raise UserError(f'data.crop_scale is {tuple(data.crop_scale)}; an area share ends at 1')
-    background = [_number('data.background', value) for value in data.background]
-    if len(background) != 3 or not all(0 <= value <= 255 for value in background):
-        raise UserError(f'data.background is {tuple(data.background)}; it takes red, green, blue of 0..255')
-
-
-def _one_of(config: ConfigDict, key: str, choices: tuple[str, ...]) -> None:
-    value = _get(config, key)
-    if value not in choices:
-        raise UserError(f'unknown {key} {value!r}{_choices(str(value), choices)}')
-
-
-def _within(
-    config: ConfigDict,
-    key: str,
-    low: float,
-    high: float = float('inf'),
-    *,
-    above: bool = False,
-    below: bool = False,
-) -> None:
-    value = _number(key, _get(config, key))
-    if not low <= value <= high or (above and value == low) or (below and value == high):
-        end = f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
-        raise UserError(f'{key} is {value}; it must be {"above" if above else "from"} {low}{end}')
-
-
-def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f'{key} is {value!r}; it must be a number')
-    return value
-
-
-def _get(config: ConfigDict, key: str) -> Any:
-    for part in key.split('.'):
-        config = config[part]
     return config

@@ -14,7 +14,7 @@ SAME = 0.02  # of the images' own diversity; below, translations count as the sa
 
 
 def sign_accuracies(scalars: Mapping[str, float]) -> dict[str, float]:
-    """Returns the share of logits on the right side of 0, for each discriminator that logs `real_sign` and `fake_sign`.
+    """Returns the share of logits on the right side, for each discriminator that logs `real_sign` and `fake_sign`.
 
     The heuristic r_t of Karras et al. 2020 (Training GANs with limited data, section 3), of generated images too.
     """

@@ -61,6 +61,16 @@ def generator_adversarial(kind: str, logits: Logits) -> Scalar:
     return discriminator_real(kind, logits)
 
 
+def side(kind: str, logits: Logits) -> Scalar:
+    """How many logits are on the side of real images: 1 is all, -1 none.
+
+    The boundary is 0, or halfway between the targets 1 and 0 of `lsgan`; `wasserstein` has none, and comes to 0.
+    """
+    if kind == 'wasserstein':
+        return jnp.zeros((), logits.dtype)
+    return jnp.sign(logits - 0.5 if kind == 'lsgan' else logits).mean()
+
+
 def feature_matching(features: dict[str, Images], target: dict[str, Images]) -> Scalar:
     """How far apart two images are in the means over all places of a discriminator's features, layer by layer.
 

@@ -30,7 +30,7 @@ class Report:
     def __init__(self, *, total: int, done: int):
         """Args: images seen at the end, and so far."""
         self._console = make_console(quiet=not processes.is_first())
-        self._total, self._done = total, done
+        self._total = total
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(),
             rich.progress.TextColumn('{task.completed:,} of {task.total:,} images'),

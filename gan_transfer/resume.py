@@ -1,13 +1,17 @@
 """Where a training starts: at the newest good checkpoint of its run, or at the beginning."""
 
+import importlib.metadata
 from typing import Any, NamedTuple
 
 from gan_transfer import processes
 from gan_transfer.checkpoint import Checkpoints
+from gan_transfer.data.dataset import Dataset
 from gan_transfer.errors import UserError
 from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
-from gan_transfer.writer import evaluated
+from gan_transfer.writer import evaluated, last_images
+
+TRAINING_IMAGES = 'training_images'  # in what is remembered with a checkpoint
 
 
 class Start(NamedTuple):
@@ -27,7 +31,12 @@ class Start(NamedTuple):
 
 
 def find_start(
-    checkpoints: Checkpoints, experiment: Experiment, config: Any, domains: tuple[str, ...]
+    checkpoints: Checkpoints,
+    experiment: Experiment,
+    config: Any,
+    dataset: Dataset,
+    *,
+    allow_change: bool = True,
 ) -> Start:
     """Restores the newest checkpoint; a damaged one is an error, or is set aside for the one before it.
 
@@ -35,7 +44,8 @@ def find_start(
       checkpoints: of the run, to write.
       experiment: what the state belongs to.
       config: `checkpoint.on_damage` says what to do about damage.
-      domains: of the data.
+      dataset: the data.
+      allow_change: go on with other training images.
 
     Raises:
       UserError: where no step can be taken from the checkpoint.
@@ -45,7 +55,7 @@ def find_start(
 
     def read(step: int) -> Start:
         about = checkpoints.about(step)
-        _check(about, step, config, domains)
+        _check(about, step, config, dataset, allow_change=allow_change)
         return Start(step, checkpoints.restore(step, experiment.abstract_state), about)
 
     start, damaged = checkpoints.newest(read, config.checkpoint.on_damage)
@@ -62,12 +72,38 @@ def owes_evaluation(config: Any, workdir: str, start: Start) -> bool:
     return not processes.of_the_first(evaluated(workdir, start.step))
 
 
-def _check(about: dict[str, Any], step: int, config: Any, domains: tuple[str, ...]) -> None:
-    """Refuses to go on from a checkpoint whose steps or labels would mean something else now.
+def remembered(dataset: Dataset, images: int) -> dict[str, Any]:
+    """Returns what is remembered with a checkpoint, by which the next start knows the data again."""
+    return {
+        'images': images,
+        'domains': list(dataset.domains),
+        'data': dataset.name,
+        TRAINING_IMAGES: dataset.training_images,
+        'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
+    }
+
+
+def check_log(config: Any, workdir: str) -> None:
+    """Refuses to begin anew where the log of a run tells of checkpoints that are not there.
 
     Raises:
-      UserError: where batch size or domains differ.
+      UserError: where a second checkpoint was due, so that the first was whole.
     """
+    images = processes.of_the_first(last_images(workdir))
+    if images >= 2 * config.checkpoint_every_images + config.batch_size:
+        raise UserError(
+            f'{workdir} has the log of {images:.0f} images and no checkpoint to go on from: bring them back, or take '
+            'another --workdir to begin anew'
+        )
+
+
+def _check(about: dict[str, Any], step: int, config: Any, dataset: Dataset, *, allow_change: bool) -> None:
+    """Refuses to go on from a checkpoint whose steps, labels or order of samples would mean something else now.
+
+    Raises:
+      UserError: where batch size, domains, or without `allow_change` the training images differ.
+    """
+    domains = dataset.domains
     if about['images'] != step * config.batch_size:
         raise UserError(
             f'batch_size is {config.batch_size}; the checkpoint of step {step} has seen {about["images"]} images, '
@@ -77,3 +113,13 @@ def _check(about: dict[str, Any], step: int, config: Any, domains: tuple[str, ..
         raise UserError(
             f'the data has the domains {", ".join(domains)}; the run was started with {", ".join(about["domains"])}'
         )
+    now = dataset.training_images
+    then = about.get(TRAINING_IMAGES, now)
+    for name in domains:
+        if then[name] != now[name] and not allow_change:
+            count, before = len(dataset.train[name]), then[name].partition(' ')[0]
+            other = f'{count}, then {before}' if before != str(count) else 'other names'
+            raise UserError(
+                f'the training images of {name} are not those of the checkpoint of step {step} ({other}), and would '
+                'come in another order; go on all the same with --allow_config_change'
+            )

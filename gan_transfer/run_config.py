@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gan_transfer import storage
-from gan_transfer.errors import UserError, from_user
+from gan_transfer.errors import UserError, from_user, stops_run
 
 NAME = 'config.json'
 # What a run's steps do not depend on, but for what happens after a fault: may change.
@@ -51,16 +51,30 @@ def complete(workdir: str, saved: ConfigDict, defaults: ConfigDict) -> ConfigDic
 
 
 def save(workdir: str, config: ConfigDict) -> None:
-    with from_user():
-        storage.write(storage.place(workdir, NAME), to_json(config).encode())
+    """Writes the config of a run.
+
+    Raises:
+      RunStopped: where it cannot be written.
+    """
+    path = storage.place(workdir, NAME)
+    with stops_run(path):
+        storage.write(path, to_json(config).encode())
 
 
 def to_json(config: ConfigDict) -> str:
     return json.dumps(_plain(config), indent=2, sort_keys=True) + '\n'
 
 
-def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> list[str]:
+def check_unchanged(
+    workdir: str, config: ConfigDict, *, allow_change: bool, defaults: ConfigDict | None = None
+) -> list[str]:
     """Compares `config` with the one that the run in `workdir` was started with, if there is one.
+
+    Args:
+      workdir: the run's folder.
+      config: what is asked for now.
+      allow_change: return differences in place of refusing them.
+      defaults: what stands for keys that the run is older than.
 
     Returns:
       the differences, `key: old -> new`.
@@ -71,8 +85,8 @@ def check_unchanged(workdir: str, config: ConfigDict, *, allow_change: bool) -> 
     saved = _read(workdir)
     if saved is None:
         return []
-    old, new = _flat(saved), flat(config)
-    missing = object()
+    old = _flat(saved if defaults is None else _over(_plain(defaults), saved))
+    new, missing = flat(config), object()
     lines = [
         f'{key}: {_show(old, key)} -> {_show(new, key)}'
         for key in sorted(old.keys() | new.keys())
@@ -110,6 +124,13 @@ def flat(config: ConfigDict) -> dict[str, Any]:
 
 def _plain(config: ConfigDict) -> Any:
     return json.loads(config.to_json())
+
+
+def _over(base: Any, tree: Any) -> Any:
+    """Lays a tree over another: what only `base` has comes through."""
+    if not isinstance(base, dict) or not isinstance(tree, dict):
+        return tree
+    return {**base, **{key: _over(base.get(key), value) for key, value in tree.items()}}
 
 
 def _flat(tree: Any, prefix: str = '') -> dict[str, Any]:

@@ -225,8 +225,11 @@ def write(path: Path, content: bytes) -> None:
         partial = path.with_name(
             f'.{hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:16]}.partial'
         )
-        partial.write_bytes(content)
-        partial.replace(path)
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def first_unused(path: Path) -> int:

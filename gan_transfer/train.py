@@ -1,7 +1,6 @@
 """The only loop: set up, restore, then batch, step, log, sample, save; any method, any data, any number of devices."""
 
 import contextlib
-import importlib.metadata
 import math
 import signal
 import time
@@ -18,7 +17,7 @@ from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.interruption import Interruption
 from gan_transfer.report import Report, cached_programs, describe
-from gan_transfer.resume import Start, find_start, owes_evaluation
+from gan_transfer.resume import Start, check_log, find_start, owes_evaluation, remembered
 from gan_transfer.run_lock import locked
 from gan_transfer.sampler import Sampler
 from gan_transfer.state import GanState
@@ -28,13 +27,14 @@ SHOWN_TERMS = 4  # scalars in a line of progress
 AnyWriter = Writer | NoWriter
 
 
-def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> int:
+def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: Any = None) -> int:
     """Trains until `config.train_images` are seen, from the newest checkpoint in `workdir` if there is one.
 
     Args:
       config: the resolved config.
       workdir: the run's folder.
-      allow_config_change: go on where the config saved with the run differs.
+      allow_change: go on where the config saved with the run, or the training images, differ.
+      defaults: what stands for keys that the run is older than.
 
     Returns:
       the exit status: 0, or 128 + the number of the signal that interrupted the training.
@@ -44,14 +44,16 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
       RunStopped: where a term is not finite or the disk is full; the checkpoints before stay.
     """
     started = time.monotonic()
-    changes = run_config.check_unchanged(workdir, config, allow_change=allow_config_change)
+    changes = run_config.check_unchanged(workdir, config, allow_change=allow_change, defaults=defaults)
     with from_user():
         dataset = processes.after_the_first(lambda: data.open_dataset(config))
         make_method(config).check(config.image_size, len(dataset.domains))
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh(**config.mesh))
     with locked(workdir):
         checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
-        start = find_start(checkpoints, experiment, config, dataset.domains)
+        start = find_start(checkpoints, experiment, config, dataset, allow_change=allow_change)
+        if start.state is None:
+            check_log(config, workdir)
         total = math.ceil(config.train_images / config.batch_size)
         report = Report(total=total * config.batch_size, done=start.step * config.batch_size)
         for line in (*(f'config changed: {change}' for change in changes), *start.notes):
@@ -62,6 +64,8 @@ def train(config: Any, workdir: str, *, allow_config_change: bool = False) -> in
             return _finish(report, workdir)
         loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
         loop.pipeline(start.step).close()  # refuses data before a saved config holds the run to it
+        if changes and loop.evaluation:
+            loop.evaluation.forget_after(start.step)  # a best state of the course that is left
         if processes.is_first():
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
@@ -186,7 +190,7 @@ class _Loop:
     def _last_good(self) -> tuple[int, GanState]:
         """Returns the newest good checkpoint, or the first state; no state with a fault is ever saved."""
         self.checkpoints.wait()
-        start = find_start(self.checkpoints, self.experiment, self.config, self.dataset.domains)
+        start = find_start(self.checkpoints, self.experiment, self.config, self.dataset)
         for note in start.notes:
             self.report.say(note)
         return start.step, start.state or self.experiment.init(self.config.seed)
@@ -199,6 +203,10 @@ class _Loop:
         """
         config, (first, state) = self.config, self._last_good()
         back = config.on_divergence == 'rollback' and self.rollbacks < config.max_rollbacks
+        if (
+            back and self.evaluation
+        ):  # before the rollback counts: a kill between them would keep that best state
+            self.evaluation.forget_after(first)
         with contextlib.closing(self.pipeline(first)) as pipeline:
             given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key}
             kept = {'about': self._about(diverged.step - 1), 'rollbacks': self.rollbacks + back}
@@ -209,8 +217,6 @@ class _Loop:
             left = 'no checkpoint was' if saved is None else f'the newest checkpoint, of step {saved}, was'
             raise RunStopped(f'{told}; {tried}{left} saved before; a lower learning rate or float32 may help')
         self.rollbacks += 1
-        if self.evaluation:
-            self.evaluation.forget_after(first)
         self.report.say(
             f'{told}; rollback {self.rollbacks} of {config.max_rollbacks}: '
             f'going on from step {first} with the data in another order'
@@ -283,15 +289,8 @@ class _Loop:
 
     def _about(self, step: int) -> dict[str, Any]:
         """Returns what is remembered with a checkpoint."""
-        return {
-            'images': step * self.config.batch_size,
-            'seconds': self._seconds(),
-            'domains': list(self.dataset.domains),
-            'data': self.dataset.name,
-            'rollbacks': self.rollbacks,
-            'owed_evaluation': self.owed,
-            'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
-        }
+        more = {'seconds': self._seconds(), 'rollbacks': self.rollbacks, 'owed_evaluation': self.owed}
+        return {**remembered(self.dataset, step * self.config.batch_size), **more}
 
 
 def _finish(report: Report, workdir: str) -> int:

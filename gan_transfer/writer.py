@@ -28,7 +28,9 @@ class Writer:
         self._path = self._workdir / METRICS
         with from_user():
             kept = b''.join(text for _, text in _lines_up_to(self._path, step))
+        with stops_run(self._path):
             self._lines = storage.GrowingFile(self._path, kept)
+        with stops_run(self._workdir / 'tensorboard'):
             self._events = EventFile(self._workdir / 'tensorboard', step)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
@@ -99,7 +101,14 @@ def evaluated(workdir: str, step: int) -> bool:
     )
 
 
-def _lines_up_to(path: storage.Path, step: int) -> list[tuple[dict[str, Any], bytes]]:
+def last_images(workdir: str) -> float:
+    """Returns how many images had been seen by the last line of a run's log; 0 where it has none."""
+    with from_user():
+        lines = _lines_up_to(storage.place(workdir, METRICS), math.inf)
+    return lines[-1][0].get('images', 0) if lines else 0
+
+
+def _lines_up_to(path: storage.Path, step: float) -> list[tuple[dict[str, Any], bytes]]:
     """Returns the lines of a file, if it is there, up to `step`, read and as they are; none cut short by a kill."""
     text = storage.read(path).decode() if storage.exists(path) else ''
     kept = []
@@ -107,7 +116,7 @@ def _lines_up_to(path: storage.Path, step: int) -> list[tuple[dict[str, Any], by
         try:
             values = json.loads(line)
             known = values['step'] <= step
-        except ValueError:
+        except (ValueError, KeyError, TypeError):  # or no line of ours
             known = False
         if known:
             kept.append((values, line.encode() + b'\n'))

@@ -10,8 +10,10 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
+import time
 
 import jax
 
@@ -39,11 +41,16 @@ class ForkedRuns:
         self._parent.kill()
         self._parent.communicate()
 
-    def start(self, data, workdir, output=None, **changes):
+    def start(self, data, workdir, output=None, *, allow_change=False, **changes):
         """Starts a training; what it prints is beside its folder, or in `output`."""
         output = pathlib.Path(output or f'{workdir}.out')
         output.write_text('')
-        request = {'data': str(data), 'workdir': str(workdir), 'changes': changes}
+        request = {
+            'data': str(data),
+            'workdir': str(workdir),
+            'changes': changes,
+            'allow_change': allow_change,
+        }
         print(json.dumps({**request, 'output': str(output)}), file=self._parent.stdin, flush=True)
         return ForkedRun(int(self._parent.stdout.readline()), self._parent.stdout, output)
 
@@ -61,6 +68,16 @@ class ForkedRun:
 
     def send(self, number):
         os.kill(self._pid, number)
+
+    def stop_when(self, reached):
+        """Stops the run to see whether it has reached a moment, so that even a slow machine misses none."""
+        while not self.ended():
+            if reached():
+                self.send(signal.SIGSTOP)
+                if reached():
+                    break
+                self.send(signal.SIGCONT)
+            time.sleep(0.0005)
 
     def limit_files(self, size):
         """Lets no file grow beyond so many bytes from now on: to the run as if the disk were full."""
@@ -84,7 +101,8 @@ def _train(request):
     os.dup2(output, 2)
     launch.quiet_libraries()
     with launch.leave_with_one_line():
-        sys.exit(train(smallest.make_config(request['data'], **request['changes']), request['workdir']))
+        config = smallest.make_config(request['data'], **request['changes'])
+        sys.exit(train(config, request['workdir'], allow_change=request['allow_change']))
 
 
 def _serve():

@@ -172,7 +172,16 @@ def test_changed_keys_are_listed(tmp_path):
         ('data.threads', 0, ('data.threads',)),
         ('data.background', ('a', 'b', 'c'), ("data.background is 'a'", 'a number')),
         ('data.crop_scale', (0.5, None), ('data.crop_scale is None',)),
-        ('seed', 2**63, ('seed is 9223372036854775808',)),
+        ('data.path', 'pictures', ("data.path is 'pictures', but data.source is emoji",)),
+        ('data.resize_ratio', float('inf'), ('data.resize_ratio is inf', 'finite')),
+        ('optimizer.learning_rate', float('nan'), ('learning_rate is nan', 'finite')),
+        ('seed', 2**32, ('seed is 4294967296',)),
+        ('optimizer.networks', {'discriminator_a': {'decay_start_images': 9}}, ('schedule is constant',)),
+        (
+            'optimizer.networks',
+            {'discriminator_a': {'schedule': 'linear', 'decay_start_images': 300_000}},
+            ('optimizer.networks.discriminator_a.decay_start_images is 300000', 'before train_images'),
+        ),
         ('optimizer.networks', {'discriminator_a': 5}, ('optimizer.networks.discriminator_a is 5',)),
         (
             'optimizer.networks',
@@ -198,6 +207,13 @@ def test_a_decay_starts_before_the_end():
     config = common.get_config()
     config.optimizer.schedule, config.optimizer.decay_start_images = 'linear', config.train_images
     with pytest.raises(UserError, match='decay_start_images is 200000'):
+        common.validate(config)
+
+
+def test_pairs_of_keys_are_for_what_is_drawn_from_keys():
+    config = common.get_config()
+    config.data.source, config.data.path, config.data.share_keys = 'folder', 'pictures', True
+    with pytest.raises(UserError, match='share_keys is for emoji, glyphs and pets'):
         common.validate(config)
 
 

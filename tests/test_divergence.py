@@ -4,14 +4,15 @@ import contextlib
 import itertools
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
 
 from gan_transfer import data as data_lib
-from gan_transfer.checkpoint import FINGERPRINTS
+from gan_transfer.checkpoint import BEST, FINGERPRINTS
 from tests import smallest
-from tests.run_folder import about, error_line, metrics, steps
+from tests.run_folder import about, error_line, left_by, metrics, steps
 
 pytestmark = [pytest.mark.xdist_group('divergence'), pytest.mark.usefixtures('smallest_method')]
 DIVERGING = {'train_images': 128, 'keep_checkpoints': 32, 'sample_every_images': 128}
@@ -109,3 +110,24 @@ def test_rollbacks_are_bounded(runs, pairs, tmp_path):
         'counted over restarts, with no checkpoint either'
     )
     assert len(list((tmp_path / 'divergence').iterdir())) == 4
+
+
+def test_when_a_rollback_counts_the_best_state_behind_it_is_aside(runs, pairs, limit, tmp_path):
+    """Else a kill at that moment would keep it for ever: of a course that the run has left."""
+    options = {
+        **DIVERGING,
+        'method': {'largest_mean': limit},
+        'on_divergence': 'rollback',
+        'evaluate_every_images': 4,
+        'checkpoint_every_images': 16,
+    }
+    assert runs.finish(pairs, tmp_path / 'whole', **options)[0] == 0
+    workdir = tmp_path / 'killed'
+    run = runs.start(pairs, workdir, **options)
+    run.stop_when(lambda: any(workdir.glob('divergence/*/divergence.json')))
+    assert steps(workdir, BEST) == [] or max(steps(workdir, BEST)) <= max(steps(workdir), default=0)
+    run.send(signal.SIGKILL)
+    run.wait()
+    status, output = runs.finish(pairs, workdir, **options)
+    assert status == 0, output
+    assert left_by(workdir) == left_by(tmp_path / 'whole')

@@ -29,6 +29,16 @@ def test_adversarial_losses_are_the_originals(kind):
 
 
 @pytest.mark.parametrize('kind', losses.ADVERSARIAL)
+def test_a_logit_between_the_targets_is_on_no_side(kind):
+    """A logit is on the side of whose loss it has the less of; a critic's has none."""
+    for logit in (-1.5, 0.2, 0.8, 3.0):
+        logits = jnp.array([logit])
+        real, fake = losses.discriminator_real(kind, logits), losses.discriminator_fake(kind, logits)
+        expected = 0 if kind == 'wasserstein' else jnp.sign(fake - real)
+        assert losses.side(kind, logits) == expected
+
+
+@pytest.mark.parametrize('kind', losses.ADVERSARIAL)
 def test_players_pull_in_opposite_directions(kind):
     logits = jnp.array([-0.4, 0.3])
     generator = jax.grad(lambda x: losses.generator_adversarial(kind, x))(logits)

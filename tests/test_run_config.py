@@ -6,7 +6,7 @@ import pytest
 
 from configs import common
 from gan_transfer import run_config
-from gan_transfer.errors import UserError, check_folder
+from gan_transfer.errors import RunStopped, UserError, check_folder
 
 
 @pytest.mark.parametrize('text', ['', '{"method": ', '[]', '{}', '{"method": 3}', '\xff'])
@@ -43,6 +43,18 @@ def test_keys_that_a_run_is_older_than_have_their_defaults(tmp_path):
     common.validate(common.resolve(config))
 
 
+def test_a_run_that_is_older_than_a_key_is_compared_with_its_default(tmp_path):
+    config = common.get_config()
+    config.optimizer.networks.generator_a_to_b = {'learning_rate': 1e-3}
+    older_run(tmp_path, lambda saved: (saved.pop('rematerialize'), saved['method'].pop('cycle_weight')))
+    config.image_size = 128
+    given = {'allow_change': False, 'defaults': common.get_config()}
+    assert run_config.check_unchanged(tmp_path, config, **given) == []
+    config.rematerialize = True
+    with pytest.raises(UserError, match=r'another config \(rematerialize: false -> true\)'):
+        run_config.check_unchanged(tmp_path, config, **given)
+
+
 def test_an_older_run_goes_on_and_may_say_what_to_do_about_faults(tmp_path):
     config = common.get_config()
     run_config.save(tmp_path, config)
@@ -66,6 +78,6 @@ def test_folders_that_cannot_be_made(tmp_path):
     for path in (tmp_path / 'file', tmp_path / 'file' / 'deeper'):
         with pytest.raises(UserError, match=r'--output: .*file is a file'):
             check_folder('output', path)
-        with pytest.raises(UserError, match='file'):
+        with pytest.raises(RunStopped, match=r'file/.*cannot be written'):
             run_config.save(path, common.get_config())
     assert [path.name for path in tmp_path.iterdir()] == ['file']

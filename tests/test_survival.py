@@ -53,17 +53,6 @@ def evaluating(workdir):
     return 'generator/l1' in line and line['images'] % LONG['evaluate_every_images'] == 0
 
 
-def stop_when(run, reached):
-    """Stops a run to see whether it has reached a moment, so that even a slow machine misses none."""
-    while not run.ended():
-        if reached():
-            run.send(signal.SIGSTOP)
-            if reached():
-                break
-            run.send(signal.SIGCONT)
-        time.sleep(0.0005)
-
-
 def kill(run, workdir, moment, generator):
     """Kills a run at a random point: as it starts, or, after some steps, while it saves, evaluates, or anywhere.
 
@@ -75,7 +64,7 @@ def kill(run, workdir, moment, generator):
     doing = {'saving': saving, 'evaluating': evaluating}.get(moment, lambda _: True)
     goal = newest_line(workdir)['step'] + generator.choice((1, 2, 5, 10, 15))
     if moment != 'starting':
-        stop_when(run, lambda: newest_line(workdir)['step'] >= goal and doing(workdir))
+        run.stop_when(lambda: newest_line(workdir)['step'] >= goal and doing(workdir))
     if moment in ('starting', 'anywhere'):
         run.send(signal.SIGCONT)
         time.sleep(generator.uniform(0, 0.6 if moment == 'starting' else 0.02))
@@ -182,7 +171,7 @@ def test_a_file_system_that_is_full_ends_the_run_too(runs, pairs, small_disk, tm
 
     workdir, ballast = small_disk / 'run', small_disk / 'ballast'
     run = runs.start(pairs, workdir, output=tmp_path / 'full.out', **options)
-    stop_when(run, lambda: steps(workdir))
+    run.stop_when(lambda: steps(workdir))
     with contextlib.suppress(OSError), ballast.open('wb', buffering=0) as file:
         while True:
             file.write(bytes(4096))
@@ -254,7 +243,7 @@ def test_a_signal_in_the_last_evaluation_ends_the_run_which_then_makes_it(runs, 
         workdir = tmp_path / f'interrupted_{tries}'
         run = runs.start(pairs, workdir, **once)
         # The loop asks whether to leave, then samples, then evaluates.
-        stop_when(run, (workdir / 'samples' / '00000080.png').exists)
+        run.stop_when((workdir / 'samples' / '00000080.png').exists)
         run.send(signal.SIGTERM)
         run.send(signal.SIGCONT)
         status = run.wait()

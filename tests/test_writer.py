@@ -37,6 +37,13 @@ def test_a_line_cut_short_is_dropped(tmp_path):
     assert [line['step'] for line in lines(tmp_path)] == [1, 2]
 
 
+@pytest.mark.parametrize('line', ['{"images": 4}', '[3]', '7', 'null', '{"step": "2"}'])
+def test_a_line_that_is_none_of_ours_is_dropped(line, tmp_path):
+    (tmp_path / 'metrics.jsonl').write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    Writer(tmp_path, 2).close()
+    assert [line['step'] for line in lines(tmp_path)] == [1, 2]
+
+
 def test_float32_survives_and_what_is_not_finite_is_null(tmp_path):
     writer = Writer(tmp_path, 0)
     writer.scalars(1, {'a': np.float32(0.1), 'b': np.float32('nan'), 'c': np.inf})

@@ -1,6 +1,8 @@
 """What every source of images turns into: named domains of images with random access."""
 
 import dataclasses
+import functools
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -8,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from gan_transfer import storage
+from gan_transfer.errors import RunStopped
 
 # The first images of a data set that fit in here are decoded once and kept; the others are decoded at every use.
 # Data sets of the usual size at 64 px fit in whole, larger ones partly. It changes no value, only the time.
@@ -23,28 +26,24 @@ class Example:
 
 
 class Faults:
-    """The images that could not be read, by name; each is logged once. Threads may share it."""
+    """The images that cannot be read, by name; each is logged once."""
 
     def __init__(self):
-        self._names: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._names: set[str] = set()
 
     def add(self, name: str, reason: str) -> None:
-        with self._lock:
-            if name in self._names:
-                return
-            self._names[name] = reason
-        logging.warning('unreadable image %s (%s): not used', name, reason)
+        if name not in self._names:
+            self._names.add(name)
+            logging.warning('unreadable image %s (%s): not used', name, reason)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Sorted names of the unreadable images met so far."""
-        with self._lock:
-            return tuple(sorted(self._names))
+        """Sorted names of the unreadable images."""
+        return tuple(sorted(self._names))
 
     @property
     def count(self) -> int:
-        """Number of unreadable images met so far."""
+        """Number of unreadable images."""
         return len(self._names)
 
 
@@ -67,8 +66,9 @@ class MemoryBudget:
 class Images:
     """The images of one domain and split: `len()` and `[i]`, from any thread.
 
-    An unreadable image is replaced by the next readable one, so that `[i]` is always the same image; the key then is
-    that of the image returned. Where its file cannot be read at all, for a fault of the drive, only until it can.
+    An image that is noted as unreadable is replaced by the next one that is not, so that `[i]` is always the same
+    image; the key then is that of the image returned. No other image ever stands in: a run would go on with other
+    samples than its repetition.
 
     Args:
       keys: name of each image.
@@ -118,37 +118,29 @@ class Images:
 
         Raises:
           IndexError: out of range.
-          ValueError: if no image at all can be read.
+          ValueError: if all images are noted as unreadable.
+          RunStopped: if the image cannot be read now.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f'image {index} of {len(self)}')
-        start = int(index) % len(self)
-        for offset in range(len(self)):
-            example = self._try((start + offset) % len(self))
-            if example is not None:
-                return example
-        raise ValueError(f'none of the {len(self)} images can be read, the first is {self.keys[0]}')
-
-    def _try(self, index: int) -> Example | None:
+        if len(self._unreadable) == len(self):
+            raise ValueError(f'none of the {len(self)} images can be read, the first is {self.keys[0]}')
+        index = int(index) % len(self)
+        while index in self._unreadable:
+            index = (index + 1) % len(self)
         example = self._kept.get(index)
-        if example is not None:
-            return example
-        reason = self._unreadable.get(index)
-        if reason is None:
+        if example is None:
             try:
                 example = Example(self.keys[index], self._read(index))
-            except storage.Unreachable:  # says nothing of the image
-                raise
-            except ValueError as error:
-                reason = self._unreadable[index] = str(error)
-            except OSError as error:  # of the drive: it may come back
-                reason = str(error)
-        if example is None:
-            self._faults.add(self.keys[index], reason)
-        elif self._memory.take(example.image.nbytes):
-            # Two threads may decode one image at once and count it twice: that wastes a little, and no lock is held
-            # while decoding.
-            self._kept[index] = example
+            except (ValueError, OSError) as error:
+                raise RunStopped(
+                    f'{self.keys[index]} cannot be read: {storage.first_line(error)}; when the images were looked '
+                    'through it could be; the same command looks anew, and goes on'
+                ) from error
+            if self._memory.take(example.image.nbytes):
+                # Two threads may decode one image at once and count it twice: that wastes a little, and no lock is
+                # held while decoding.
+                self._kept[index] = example
         return example
 
 
@@ -183,6 +175,14 @@ class Dataset:
     aligned: frozenset[frozenset[str]] = frozenset()
     truth: Callable[[str, str, str], np.ndarray] | None = None
     factors: Callable[[str, str], dict[str, float | str | int]] | None = None
+
+    @functools.cached_property
+    def training_images(self) -> dict[str, str]:
+        """Domain -> the number of its training images and a digest of their names, in their order."""
+        digests = {
+            name: hashlib.sha256('\0'.join(images.keys).encode()) for name, images in self.train.items()
+        }
+        return {name: f'{len(self.train[name])} {digest.hexdigest()}' for name, digest in digests.items()}
 
 
 def pair_unreadable(unreadable: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

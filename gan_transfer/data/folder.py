@@ -121,7 +121,8 @@ def _read_file(path: Path, background: Sequence[int] = WHITE, half: int | None =
     height, width = image.shape[:2]
     if width % 2 or width <= height:
         raise ValueError(f'{width}x{height} px are not two images of one size side by side')
-    return image[:, half * width // 2 : (half + 1) * width // 2]
+    # A copy: a view would keep the other half in memory.
+    return image[:, half * width // 2 : (half + 1) * width // 2].copy()
 
 
 def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:

@@ -223,6 +223,7 @@ def _fill(
     choice: Choice,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
+    @functools.cache
     def read(field: str) -> np.ndarray:
         label, index = choice[field]
         return dataset.train[dataset.domains[label]][index].image

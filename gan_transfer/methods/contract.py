@@ -219,8 +219,8 @@ class Method:
         scores = {
             'real_score': real_logits.mean(),
             'fake_score': fake_logits.mean(),
-            'real_sign': jax.numpy.sign(real_logits).mean(),
-            'fake_sign': jax.numpy.sign(fake_logits).mean(),
+            'real_sign': losses.side(self.adversarial, real_logits),
+            'fake_sign': losses.side(self.adversarial, fake_logits),
         }
         return loss, {**terms, **penalties, **scores}
 

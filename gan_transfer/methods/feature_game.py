@@ -87,7 +87,8 @@ def discriminator_terms(
         ),
     }
     signs = {
-        f'feature_{kind}_sign': _over_layers(lambda x: jnp.sign(x).mean(), logits[kind]) for kind in logits
+        f'feature_{kind}_sign': _over_layers(functools.partial(losses.side, adversarial), logits[kind])
+        for kind in logits
     }
     return sum(terms.values()), {**terms, **signs}
 

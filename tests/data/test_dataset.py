@@ -5,19 +5,17 @@ import pytest
 from absl import logging
 
 from gan_transfer.data.dataset import Faults, Images, MemoryBudget, select_domains
+from gan_transfer.errors import RunStopped
 
 PIXEL_BYTES = 4 * 4 * 3
 
 
 class Reader:
-    def __init__(self, unreadable=()):
+    def __init__(self):
         self.calls = []
-        self.unreadable = set(unreadable)
 
     def __call__(self, index):
         self.calls.append(index)
-        if index in self.unreadable:
-            raise ValueError('cut off')
         return np.full((4, 4, 3), index, np.uint8)
 
 
@@ -59,8 +57,10 @@ def test_no_more_is_kept_than_the_budget_allows():
 def test_unreadable_is_replaced_by_the_next_readable_and_named_once(monkeypatch):
     logged = []
     monkeypatch.setattr(logging, 'warning', lambda text, *args: logged.append(text % args))
-    faults, reader = Faults(), Reader(unreadable={1, 2, 4})
+    faults, reader = Faults(), Reader()
     made = images(reader, faults=faults)
+    for _ in range(2):
+        made.set_unreadable({**{f'image {i}': 'cut off' for i in (1, 2, 4)}, 'of another domain': 'known'})
     for _ in range(3):
         assert [made[index].key for index in range(5)] == [
             'image 0',
@@ -73,25 +73,36 @@ def test_unreadable_is_replaced_by_the_next_readable_and_named_once(monkeypatch)
     assert faults.count == 3
     assert len(logged) == 3
     assert 'image 1 (cut off)' in logged[0]
-    assert len(reader.calls) == 5  # what could not be read once is not tried again
-
-
-def test_known_faults_are_not_tried():
-    reader, faults = Reader(), Faults()
-    made = images(reader, faults=faults)
-    made.set_unreadable({'image 0': 'known', 'of another domain': 'known'})
-    assert faults.names == ('image 0',)
-    assert made[0].key == 'image 1'
-    assert reader.calls == [1]
+    assert reader.calls == [0, 3]
 
 
 def test_nothing_readable_is_an_error():
+    made = images(Reader())
+    made.set_unreadable({f'image {i}': 'cut off' for i in range(5)})
     with pytest.raises(ValueError, match='none of the 5 images can be read, the first is image 0'):
-        images(Reader(unreadable=range(5)))[2]
+        made[2]
+
+
+@pytest.mark.parametrize('error', [OSError('the drive is away'), ValueError('cut off')])
+def test_an_image_that_cannot_be_read_any_more_has_no_stand_in(error):
+    away = {2}
+
+    def read(index):
+        if index in away:
+            raise error
+        return np.full((4, 4, 3), index, np.uint8)
+
+    made = images(read)
+    assert made[1].key == 'image 1'
+    with pytest.raises(RunStopped, match=f'image 2 cannot be read: {error}; .* the same command looks anew'):
+        made[2]
+    away.clear()
+    assert made[2].key == 'image 2'
 
 
 def test_threads_share_images():
-    made = images(Reader(unreadable={7}), size=50, limit=20 * PIXEL_BYTES)
+    made = images(Reader(), size=50, limit=20 * PIXEL_BYTES)
+    made.set_unreadable({'image 7': 'cut off'})
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda index: int(made[index % 50].image[0, 0, 0]), range(2000)))
     assert found == [8 if index % 50 == 7 else index % 50 for index in range(2000)]
@@ -102,19 +113,3 @@ def test_select_domains():
     assert select_domains(('b', 'a'), ('a', 'b'), 'x') == ('b', 'a')
     with pytest.raises(ValueError, match="x has no domain 'c'; it has: a, b"):
         select_domains(('c',), ('a', 'b'), 'x')
-
-
-def test_a_drive_that_comes_back_is_read_again():
-    away = {2}
-
-    def read(index):
-        if index in away:
-            raise OSError('the drive is away')
-        return np.full((4, 4, 3), index, np.uint8)
-
-    faults = Faults()
-    made = images(read, faults=faults)
-    assert made[2].key == 'image 3'
-    assert faults.names == ('image 2',)
-    away.clear()
-    assert made[2].key == 'image 2'

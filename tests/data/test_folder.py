@@ -5,6 +5,7 @@ import pytest
 from gan_transfer.data import open_dataset
 from gan_transfer.data.check import find_unreadable
 from gan_transfer.data.decode import read_image
+from gan_transfer.errors import RunStopped
 
 
 def write(path, colour=(200, 100, 50)):
@@ -178,13 +179,15 @@ def test_a_split_without_a_readable_image_is_refused(opened, root, split):
         opened(max_corrupt_share=1.0)
 
 
-def test_an_image_that_breaks_later_does_not_end_the_run(opened, root):
+def test_an_image_that_breaks_later_ends_the_run_and_is_replaced_from_the_next_start_on(opened, root):
     afhq(root)
     dataset = opened()
     (root / 'train' / 'cat' / '1.png').write_bytes(b'')
-    (root / 'train' / 'cat' / '2.png').unlink()
-    assert dataset.train['cat'][1].key == 'train/cat/3.png'
-    assert dataset.faults.names == ('train/cat/1.png', 'train/cat/2.png')
+    (root / 'train' / 'dog' / '2.png').unlink()
+    for domain, index in (('cat', 1), ('dog', 2)):
+        with pytest.raises(RunStopped, match=rf'train/{domain}/{index}\.png cannot be read: '):
+            dataset.train[domain][index]
+    assert opened(max_corrupt_share=0.5).train['cat'][1].key == 'train/cat/2.png'
 
 
 class TestCheck:

@@ -1,0 +1,81 @@
+"""Where a training goes on: what it refuses, and what it leaves behind."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from gan_transfer.checkpoint import BEST
+from tests import command
+from tests.run_folder import error_line, left_by, metrics, steps
+
+pytestmark = [pytest.mark.xdist_group('divergence'), pytest.mark.usefixtures('smallest_method')]
+SHORT = {'train_images': 64, 'keep_checkpoints': 8, 'sample_every_images': 64}
+
+
+def test_other_training_images_are_refused_or_told_to_be_taken(runs, tmp_path):
+    data = command.side_by_side_data(tmp_path / 'data')
+    assert runs.finish(data, tmp_path / 'run', **SHORT)[0] == 0
+    last = steps(tmp_path / 'run')[-1]
+    shutil.rmtree(tmp_path / 'run' / 'checkpoints' / str(last))
+    picture = np.concatenate([command.picture(100), 255 - command.picture(100)], 1)
+    command.write(data / 'train' / '100.png', picture)
+    status, output = runs.finish(data, tmp_path / 'run', **SHORT)
+    assert status == 2
+    count = len(list((data / 'train').iterdir()))
+    assert f'the training images of A are not those of the checkpoint of step {last - 4}' in error_line(
+        output
+    )
+    assert f'({count}, then {count - 1})' in error_line(output)
+    (data / 'train' / '100.png').rename(data / 'train' / '101.png')
+    extra = next(path for path in (data / 'train').iterdir() if path.name != '101.png')
+    extra.unlink()
+    status, output = runs.finish(data, tmp_path / 'run', **SHORT)
+    assert '(other names)' in error_line(output)
+    status, output = runs.finish(data, tmp_path / 'run', allow_change=True, **SHORT)
+    assert status == 0, output
+    assert f'resuming at {4 * (last - 4)} images' in output
+
+
+def test_a_run_without_its_checkpoints_is_not_begun_anew_over_its_log(runs, pairs, tmp_path):
+    workdir = tmp_path / 'run'
+    assert runs.finish(pairs, workdir, **SHORT)[0] == 0
+    before = left_by(workdir)
+    (workdir / 'checkpoints').rename(tmp_path / 'elsewhere')
+    status, output = runs.finish(pairs, workdir, **SHORT)
+    assert status == 2
+    assert 'has the log of 64 images and no checkpoint to go on from' in error_line(output)
+    shutil.rmtree(workdir / 'checkpoints', ignore_errors=True)
+    (tmp_path / 'elsewhere').rename(workdir / 'checkpoints')
+    assert runs.finish(pairs, workdir, **SHORT)[0] == 0
+    assert left_by(workdir) == before
+
+
+def test_another_config_sets_the_best_state_ahead_of_it_aside(runs, pairs, tmp_path):
+    options = {**SHORT, 'evaluate_every_images': 4}
+    assert runs.finish(pairs, tmp_path, **options)[0] == 0
+    best = steps(tmp_path, BEST)[0]
+    assert best > 4, 'the game must get better, or this test says nothing'
+    for step in steps(tmp_path)[1:]:
+        shutil.rmtree(tmp_path / 'checkpoints' / str(step))
+    status, output = runs.finish(
+        pairs, tmp_path, allow_change=True, **options, optimizer={'learning_rate': 1e-6}
+    )
+    assert status == 0, output
+    assert f'resuming at {4 * steps(tmp_path)[0]} images' in output
+    assert (tmp_path / 'aside' / f'best_{best}').is_dir()
+    values = {line['step']: line.get('evaluation/paired_test/lpips_alexnet') for line in metrics(tmp_path)}
+    assert steps(tmp_path, BEST) != [best] or values[best] is not None
+
+
+def test_a_full_disk_at_the_start_is_told_by_its_path(runs, pairs, tmp_path):
+    assert runs.finish(pairs, tmp_path, **SHORT)[0] == 0
+    shutil.rmtree(tmp_path / 'checkpoints' / str(steps(tmp_path)[-1]))
+    files = sorted(path.name for path in tmp_path.iterdir())
+    run = runs.start(pairs, tmp_path, **SHORT)
+    run.limit_files(1000)  # the config is larger, what the run tells is not
+    assert run.wait() == 1, run.output()
+    assert f'{tmp_path}/' in error_line(run.output())
+    assert 'cannot be written: File too large' in error_line(run.output())
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    assert runs.finish(pairs, tmp_path, **SHORT)[0] == 0

@@ -203,9 +203,8 @@ class _Loop:
         """
         config, (first, state) = self.config, self._last_good()
         back = config.on_divergence == 'rollback' and self.rollbacks < config.max_rollbacks
-        if (
-            back and self.evaluation
-        ):  # before the rollback counts: a kill between them would keep that best state
+        if back and self.evaluation:
+            # Before the rollback counts: a kill between them would keep that best state.
             self.evaluation.forget_after(first)
         with contextlib.closing(self.pipeline(first)) as pipeline:
             given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key}

@@ -3,22 +3,31 @@
 from typing import Any
 
 from gan_transfer.importers import cyclegan
-from gan_transfer.importers.layout import Entry, StateDict, indices
+from gan_transfer.importers.layout import Entry, StateDict, indices, some
 
 NETWORKS = {'G': 'generator', 'F': 'patch_projection', 'D': 'discriminator'}
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
-    found = {}
+    found, antialias = {}, {}
     if 'generator' in state_dicts:
         found |= cyclegan.generator_options(state_dicts['generator'])
-        found['antialias'] = cyclegan.blurred(state_dicts['generator'])
+        antialias['generator'] = cyclegan.blurred(state_dicts['generator'])
     if 'discriminator' in state_dicts:
         found |= cyclegan.discriminator_options(state_dicts['discriminator'])
+        antialias['discriminator'] = cyclegan.discriminator_blurred(state_dicts['discriminator'])
     if 'patch_projection' in state_dicts:
-        found['projection_width'] = state_dicts['patch_projection']['mlp_0.0.weight'].shape[0]
-    return found
+        found['projection_width'] = _projection_width(state_dicts['patch_projection'])
+    if len(set(antialias.values())) > 1:
+        raise ValueError(f'one network resamples by blurring and the other does not: {antialias}')
+    return found | ({'antialias': next(iter(antialias.values()))} if antialias else {})
+
+
+def _projection_width(state_dict: StateDict) -> int:
+    if 'mlp_0.0.weight' not in state_dict:
+        raise ValueError(f'no patch projection: mlp_0.0.weight is missing, there are {some(state_dict)}')
+    return state_dict['mlp_0.0.weight'].shape[0]
 
 
 def projection_entries(state_dict: StateDict) -> list[Entry]:

@@ -1,6 +1,6 @@
 """CycleGAN's networks from their published layout; the architecture is read from keys and shapes."""
 
-from gan_transfer.importers.layout import Entry, StateDict, indices
+from gan_transfer.importers.layout import Entry, StateDict, indices, some
 
 # What each file of the original is to us. Its D_A judges domain b; the published generators are alone, and called G.
 NETWORKS = {
@@ -18,16 +18,31 @@ def blocks(state_dict: StateDict) -> list[int]:
 
 
 def blurred(state_dict: StateDict) -> bool:
-    """Whether the generator doubles by a filter and a plain convolution, whose kernel has fewer outputs than inputs."""
-    plain = [i for i in indices(state_dict, 'model') if i not in blocks(state_dict)]
-    shape = state_dict[f'model.{plain[-2]}.weight'].shape if len(plain) > 1 else (1, 0)
-    return shape[0] < shape[1]
+    """Whether the generator resamples by filters and plain convolutions, whose kernels have fewer outputs than inputs.
+
+    Raises:
+      ValueError: where it does so one way only, which ours cannot.
+    """
+    plain = [i for i in indices(state_dict, 'model') if f'model.{i}.weight' in state_dict]
+    shape = state_dict[f'model.{plain[-2]}.weight'].shape if len(plain) > 1 else ()
+    up = len(shape) == 4 and shape[0] < shape[1]
+    down = len(plain) > 2 and plain[2] == 8  # 7 without a filter before it
+    if up != down:
+        one, other = ('doubles', 'halves') if up else ('halves', 'doubles')
+        raise ValueError(f'this generator {one} by a filter and {other} without; ours does both or neither')
+    return up
+
+
+def discriminator_blurred(state_dict: StateDict) -> bool:
+    """Whether a patch discriminator halves by a filter behind each convolution, which then is one layer further."""
+    numbers = indices(state_dict, 'model')
+    return len(numbers) > 1 and numbers[1] == 3
 
 
 def generator_options(state_dict: StateDict) -> dict[str, int]:
     """Returns the hyper-parameters of the generator that these weights belong to."""
     if 'model.1.weight' not in state_dict:
-        raise ValueError(f'no ResNet generator: model.1.weight is missing, there are {_some(state_dict)}')
+        raise ValueError(f'no ResNet generator: model.1.weight is missing, there are {some(state_dict)}')
     return {
         'generator_width': state_dict['model.1.weight'].shape[0],
         'generator_blocks': len(blocks(state_dict)),
@@ -37,7 +52,7 @@ def generator_options(state_dict: StateDict) -> dict[str, int]:
 def discriminator_options(state_dict: StateDict) -> dict[str, int]:
     """Returns the hyper-parameters of the discriminator that these weights belong to."""
     if 'model.0.weight' not in state_dict:
-        raise ValueError(f'no patch discriminator: model.0.weight is missing, there are {_some(state_dict)}')
+        raise ValueError(f'no patch discriminator: model.0.weight is missing, there are {some(state_dict)}')
     layers = [i for i in indices(state_dict, 'model') if f'model.{i}.weight' in state_dict]
     convolutions = [i for i in layers if state_dict[f'model.{i}.weight'].ndim == 4]
     return {
@@ -51,8 +66,8 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
     found = {}
     for name, state_dict in state_dicts.items():
         generator = name.startswith('generator')
-        if generator and blurred(state_dict):
-            raise ValueError("this generator resamples by blurring, as CUT's does: import it with --from=cut")
+        if blurred(state_dict) if generator else discriminator_blurred(state_dict):
+            raise ValueError(f"this {name} resamples by blurring, as CUT's does: import it with --from=cut")
         found |= generator_options(state_dict) if generator else discriminator_options(state_dict)
     return found
 
@@ -93,7 +108,3 @@ ENTRIES = {
     'discriminator_a': discriminator_entries,
     'discriminator_b': discriminator_entries,
 }
-
-
-def _some(state_dict: StateDict) -> str:
-    return ', '.join(list(state_dict)[:4]) or 'none'

@@ -83,7 +83,9 @@ def _by_network(
     for name, part in found.items():
         if name not in names:
             raise ValueError(f'{file} has a network {name!r}; known are {", ".join(names)}')
-        strange = [key for key, value in part.items() if not isinstance(value, np.ndarray)]
+        strange = [
+            key for key, value in part.items() if not (isinstance(key, str) and isinstance(value, np.ndarray))
+        ]
         if strange or not part:
             raise ValueError(f'{file}: network {name!r} has no array at {strange[:4]}')
     if not found:

@@ -54,6 +54,7 @@ STATISTICS = ('.running_mean', '.running_var', '.num_batches_tracked')
 _BLUR_DOWN = np.outer([1, 2, 1], [1, 2, 1]) / 16
 _BLUR_UP = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
 _HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])
+HIGH_PASS = 'hpf.filter'  # StarGAN v2's, divided by its weight
 
 
 def without_prefixes(state_dict: StateDict) -> dict[str, np.ndarray]:
@@ -77,9 +78,12 @@ def without_constants(state_dict: StateDict) -> tuple[dict[str, np.ndarray], lis
     for key, value in state_dict.items():
         if key.endswith(STATISTICS):
             statistics += 1
-        elif key.endswith(('.filt', 'hpf.filter')):
-            known = [_HIGH_PASS] if key.endswith('hpf.filter') else [_BLUR_DOWN, _BLUR_UP]
+        elif key.endswith(('.filt', HIGH_PASS)):
             filters += 1
+            known = (_BLUR_DOWN, _BLUR_UP)
+            if key == HIGH_PASS:
+                kept[key] = value
+                known = (_HIGH_PASS / high_pass_weight(kept),)
             if not any(
                 value.shape[-2:] == k.shape and np.allclose(np.asarray(value, np.float32), k, atol=1e-4)
                 for k in known
@@ -95,6 +99,18 @@ def without_constants(state_dict: StateDict) -> tuple[dict[str, np.ndarray], lis
     if filters:
         lines.append(f'{filters} constant filters (equal to ours)')
     return kept, lines
+
+
+def high_pass_weight(state_dict: StateDict) -> float:
+    """Returns what StarGAN v2's high-pass filter is divided by; 1 where there is none."""
+    middle = np.asarray(state_dict.get(HIGH_PASS, _HIGH_PASS), np.float64).reshape(-1)
+    # Of another filter nothing, which does not equal it then.
+    return float(8 / middle[4]) if len(middle) == 9 and middle[4] > 0 else 1.0
+
+
+def some(state_dict: StateDict) -> str:
+    """Returns a few keys, to be shown."""
+    return ', '.join(map(str, list(state_dict)[:4])) or 'none'
 
 
 def count(state_dict: StateDict, pattern: str) -> int:
@@ -126,6 +142,7 @@ def load(
     """
     params: dict[str, Any] = {}
     used, missing, misshapen = set(), [], []
+    shapes = _shapes(expected) if expected is not None else {}
     domains = count(state_dict, 'unshared.{}.weight') or count(state_dict, 'unshared.{}.0.weight')
 
     def take(
@@ -149,7 +166,7 @@ def load(
             leaves['bias'] = [take(f'{prefix}.bias', _same, (1,)) for prefix in prefixes]
         place = _place(params, entry.path)
         for leaf, values in leaves.items():
-            wanted = _place(expected, entry.path)[leaf].shape if expected is not None else None
+            wanted = shapes.get(f'{entry.path}/{leaf}')
             if wanted is not None:
                 wanted = wanted[1:] if of_domains else wanted
                 misshapen += [
@@ -158,18 +175,31 @@ def load(
                     if value.shape != wanted and value.shape != (1,)
                 ]
             place[leaf] = _stack(values) if of_domains else values[0]
-    unexpected = sorted(set(state_dict) - used)
+    unexpected = sorted(set(state_dict) - used - {HIGH_PASS})
     if missing or unexpected or misshapen:
         raise ValueError(
             f'the weights do not fit: missing keys {missing}, unexpected keys {unexpected}, misshapen {misshapen}'
         )
+    differing = sorted(_shapes(params).keys() ^ shapes.keys()) if expected is not None else ()
+    if differing:
+        raise ValueError(f'the weights do not fit: the file or our network has no {", ".join(differing[:4])}')
     return params
+
+
+def _shapes(tree: Mapping[str, Any], prefix: str = '') -> dict[str, tuple[int, ...]]:
+    """Returns `PATH/LEAF` -> shape."""
+    found = {}
+    for name, part in tree.items():
+        found |= (
+            _shapes(part, f'{prefix}{name}/') if isinstance(part, Mapping) else {prefix + name: part.shape}
+        )
+    return found
 
 
 def _place(tree: Any, path: str) -> Any:
     """Returns the branch of nested dictionaries at `path`, made where there is none."""
     for part in path.split('/'):
-        tree = tree.setdefault(part, {}) if isinstance(tree, dict) else tree[part]
+        tree = tree.setdefault(part, {})
     return tree
 
 

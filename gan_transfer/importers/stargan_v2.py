@@ -2,7 +2,7 @@
 
 import math
 
-from gan_transfer.importers.layout import Entry, StateDict, count
+from gan_transfer.importers.layout import Entry, StateDict, count, high_pass_weight, some
 
 NETWORKS = {
     name: name for name in ('generator', 'mapping_network', 'style_encoder', 'discriminator')
@@ -12,13 +12,32 @@ NETWORKS = {
 def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
     """Returns the hyper-parameters that the four networks' weights belong to, `image_size` and `domains` too.
 
-    The blocks of the style encoder, or of the discriminator, tell the image size: they halve it down to 4 pixels.
+    The blocks of the style encoder, or of the discriminator, tell the image size: they halve it down to 4 pixels. A
+    file of the generator of faces without its high-pass filter is taken for one of weight 1, as published.
+
+    Raises:
+      ValueError: where keys are missing that tell the architecture.
     """
     generator, mapping = state_dicts['generator'], state_dicts['mapping_network']
+    for network, key in (
+        ('generator', 'from_rgb.weight'),
+        ('mapping_network', 'shared.0.weight'),
+        ('mapping_network', 'unshared.0.6.weight'),
+    ):
+        if key not in state_dicts[network]:
+            raise ValueError(
+                f'no {network} of StarGAN v2: {key} is missing, there are {some(state_dicts[network])}'
+            )
     encoder = count(generator, 'encode.{}.conv1.weight')
     image_size, faces = _image_size(state_dicts), _of_faces(state_dicts)
     downsamplings = int(math.log2(image_size)) - (3 if faces else 4)
-    widths = [w.shape[0] for key, w in generator.items() if key.endswith('conv2.weight')]
+    # Of all networks: the generator halves least often, and may end below the cap.
+    widths = [
+        weight.shape[0]
+        for state_dict in state_dicts.values()
+        for key, weight in state_dict.items()
+        if key.endswith('conv2.weight') and not key.startswith('decode.')
+    ]
     return {
         'image_size': image_size,
         'domains': count(mapping, 'unshared.{}.0.weight'),
@@ -29,7 +48,7 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
         'latent_length': mapping['shared.0.weight'].shape[1],
         'mapping_width': mapping['shared.0.weight'].shape[0],
         'style_size': mapping['unshared.0.6.weight'].shape[0],
-        'high_pass_weight': 1.0 if faces else 0.0,
+        'high_pass_weight': high_pass_weight(generator) if faces else 0.0,
     }
 
 

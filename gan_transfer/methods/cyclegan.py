@@ -82,7 +82,7 @@ class CycleGan(Method):
     most_domains: ClassVar[float] = 2
 
     def check(self, image_size: int, domains: int) -> None:
-        feature_game.check(self.feature_network)
+        feature_game.check(self.feature_network, image_size)
         resnet.check(antialias=self.antialias, skips=self.skips, residual=self.residual, clip=self.clip)
         super().check(image_size, domains)
         smallest = 2**self.discriminator_depth * 3

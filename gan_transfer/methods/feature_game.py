@@ -28,13 +28,21 @@ LAYERS = {
     'efficientnet_lite0': ('stride_4', 'stride_8', 'stride_16', 'stride_32'),
     'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
 }
+SMALLEST = {'alexnet': 32, 'efficientnet_lite0': 4, 'vgg16': 8}  # px
 FEATURES = 'features'  # the frozen network's name among a method's
 
 
-def check(name: str) -> None:
-    """Raises ValueError, with the choices, for another name than '' (no such game) and those of `LAYERS`."""
+def check(name: str, image_size: int) -> None:
+    """Raises ValueError, with the choices, for another name than '' (no such game) and those of `LAYERS`.
+
+    And for images too small for a network's features to have a place.
+    """
     if name and name not in LAYERS:
         raise ValueError(f'unknown feature_network {name!r}; choose one of {", ".join(LAYERS)}, or none')
+    if name and image_size < SMALLEST[name]:
+        raise ValueError(
+            f'image_size is {image_size}; feature_network={name!r} takes {SMALLEST[name]} and more'
+        )
 
 
 def networks(

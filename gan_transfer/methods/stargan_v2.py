@@ -58,7 +58,7 @@ class StarGanV2(Method):
       latent_length, style_size: lengths of the codes.
       mapping_width: channels of the mapping network.
       width: channels at full size; 0 takes the original's 2^14 / image size.
-      max_width: no layer is wider.
+      max_width: no layer behind the first is wider.
       downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4; of faces
         one more.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
@@ -111,7 +111,6 @@ class StarGanV2(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        feature_game.check(self.feature_network)
         if not self.passes or not set(self.passes) <= set(PASSES):
             raise ValueError(f'passes is {self.passes}; choose from {PASSES}')
         if self.reference_trains not in ('generator', 'all'):
@@ -142,6 +141,7 @@ class StarGanV2(Method):
 
     def check(self, image_size: int, domains: int) -> None:
         super().check(image_size, domains)
+        feature_game.check(self.feature_network, image_size)
         if image_size & (image_size - 1) or image_size < 16:
             raise ValueError(f'image_size is {image_size}; stargan_v2 takes powers of two from 16 on')
         if 2 ** self._downsamplings(image_size) > image_size // 4:

@@ -59,8 +59,10 @@ def compare(real: Features, generated: Others, neighbours: int = 5) -> Neighbour
 
 def nearest(queries: Features, candidates: Others, count: int = 1) -> np.ndarray:
     """Returns the indices [n, count] of the candidates with the largest cosine to each query, nearest first."""
+    smallest = np.finfo(np.float32).tiny  # where all features are 0, every cosine is
     a, b = (
-        np.asarray(x, np.float64) / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, candidates)
+        np.asarray(x, np.float64) / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), smallest)
+        for x in (queries, candidates)
     )
     return np.argsort(-(a @ b.T), axis=1, kind='stable')[:, :count]
 

@@ -86,7 +86,7 @@ class Generator(nn.Module):
     """Renders a source image in the style of a style code: encoder, bottleneck, AdaIN decoder; no tanh.
 
     Attributes:
-      width: channels at full size; doubled at each of the `downsamplings`, never more than `max_width`.
+      width: channels at full size; doubled at each of the `downsamplings`, up to `max_width`.
       residual: add the output to the source, and begin near the identity; not at it, where outputs by two styles would
         be one image, and their distance without a gradient.
       high_pass_weight: above 0 the generator of faces, whose decoder has no shortcuts, and takes what is masked of the
@@ -118,7 +118,11 @@ class Generator(nn.Module):
         """
         encoder_block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
         decoder_block = nn.remat(StyledResidualBlock) if self.rematerialize else StyledResidualBlock
-        widths = [min(self.width * 2**i, self.max_width) for i in range(self.downsamplings + 1)]
+        # The first is not capped: neither is the original's.
+        widths = [
+            self.width,
+            *(min(self.width * 2**i, self.max_width) for i in range(1, self.downsamplings + 1)),
+        ]
         features, kept = {}, {}
         x = Convolution(widths[0], 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
         encoder = [(w, True) for w in widths[1:]] + [(widths[-1], False)] * self.bottleneck_blocks

@@ -15,6 +15,7 @@ from tests import command
 from tests.importers import torch_files
 
 SIZE = 64
+HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])
 OPTIONS = {
     'width': 4,
     'max_width': 8,
@@ -35,7 +36,6 @@ NAMES = (
     (r'^to_rgb/', 'to_rgb.2/'),
     (r'trunk/from_rgb', 'shared.0'),
     (r'trunk/block_(\d)/', lambda match: f'shared.{int(match[1]) + 1}.'),
-    (r'trunk/tap', 'shared.6'),
     (r'shared_(\d)', lambda match: f'shared.{2 * int(match[1])}'),
     (r'domain_(\d)', lambda match: f'unshared.{{}}.{2 * int(match[1])}'),
     (r'^domain/', 'unshared.{}/'),
@@ -44,9 +44,9 @@ NAMES = (
 )
 
 
-def networks():
-    settings = NetworkSettings(SIZE, 2, jnp.float32, rematerialize=False)
-    return METHODS['stargan_v2'](**OPTIONS).networks(settings)
+def networks(size=SIZE, **changes):
+    settings = NetworkSettings(size, 2, jnp.float32, rematerialize=False)
+    return METHODS['stargan_v2'](**{**OPTIONS, **changes}).networks(settings)
 
 
 def first_params(network, seed=0):
@@ -54,9 +54,13 @@ def first_params(network, seed=0):
     return network.module.init(jax.random.key(seed), *inputs)['params']
 
 
-def original_layout(params):
+def original_layout(params, size=SIZE):
     """Returns our parameters as the original's state_dict has them."""
     arrays = {}
+    params = {**params}
+    if 'trunk' in params:  # one layer behind the blocks
+        params[f'shared.{int(np.log2(size))}'] = (trunk := {**params['trunk']}).pop('tap')
+        params['trunk'] = trunk
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name = jax.tree_util.keystr(path, simple=True, separator='/')
         for ours, theirs in NAMES:
@@ -87,17 +91,65 @@ def test_the_number_of_parameters_is_the_published_one():
 def test_the_file_tells_that_it_is_the_generator_of_faces():
     weights, lines = stargan_v2.drop_unused(face_weights())
     assert lines == ['generator: ignored 1 shortcuts, which the generator of faces does not use']
-    options = stargan_v2.options(weights)
-    assert options.pop('image_size') == SIZE
-    assert options.pop('domains') == 2
-    assert options == {**OPTIONS, 'bottleneck_blocks': 2}
+    assert stargan_v2.options(weights) == {
+        **OPTIONS,
+        'bottleneck_blocks': 2,
+        'image_size': SIZE,
+        'domains': 2,
+    }
     for name, arrays in weights.items():
-        expected = first_params(networks()[name])
-        jax.tree.map(
-            np.testing.assert_array_equal,
-            layout.load(stargan_v2.ENTRIES[name](arrays), arrays, expected),
-            expected,
-        )
+        assert_loads(name, arrays, first_params(networks()[name]))
+
+
+@pytest.mark.parametrize('weight', [0.5, 1.0, 10.0])
+def test_the_filter_tells_its_weight(weight):
+    weights = face_weights()
+    weights['generator']['hpf.filter'] = (HIGH_PASS / weight).astype(np.float32)
+    kept, lines = layout.without_constants(weights['generator'])
+    weights, _ = stargan_v2.drop_unused({**weights, 'generator': kept})
+    assert lines == ['1 constant filters (equal to ours)']
+    assert stargan_v2.options(weights)['high_pass_weight'] == pytest.approx(weight)
+    assert_loads('generator', weights['generator'], first_params(networks()['generator']))
+    with pytest.raises(ValueError, match='another filter'):
+        layout.without_constants({'hpf.filter': np.eye(3, dtype=np.float32)})
+
+
+@pytest.mark.parametrize(
+    ('size', 'width', 'max_width'),
+    [(32, 4, 16), (64, 4, 32), (64, 4, 8), (64, 16, 8), (32, 4, 4)],
+    ids=['beyond the generator', 'only the encoder reaches it', 'reached', 'below the first', 'no growth'],
+)
+def test_the_widest_layer_of_all_networks_tells_the_cap(size, width, max_width):
+    """The encoder halves more often than the generator, and the first width has no cap."""
+    changes = {'width': width, 'max_width': max_width, 'downsamplings': 0, 'high_pass_weight': 0.0}
+    made = {
+        name: first_params(networks(size, **changes)[name])
+        for name in ('generator', 'mapping_network', 'style_encoder')
+    }
+    assert made['generator']['from_rgb']['kernel'].shape[-1] == width
+    weights = {name: original_layout(params, size) for name, params in made.items()}
+    options = stargan_v2.options(weights)
+    assert (options.pop('image_size'), options.pop('domains')) == (size, 2)
+    imported = networks(size, **options)
+    for name, arrays in weights.items():
+        assert_loads(name, arrays, made[name])
+        shapes = jax.eval_shape(lambda name=name: first_params(imported[name]))
+        assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, made[name])
+
+
+def assert_loads(name, arrays, expected):
+    loaded = layout.load(stargan_v2.ENTRIES[name](arrays), arrays, expected)
+    jax.tree.map(np.testing.assert_array_equal, loaded, expected)
+
+
+@pytest.mark.parametrize(
+    ('network', 'key'), [('generator', 'from_rgb.weight'), ('mapping_network', 'shared.0.weight')]
+)
+def test_another_network_is_named(network, key):
+    weights = face_weights()
+    del weights[network][key]
+    with pytest.raises(ValueError, match=rf'no {network} of StarGAN v2: {key} is missing'):
+        stargan_v2.options(weights)
 
 
 def test_masks_add_the_high_passed_detail_of_the_source():
@@ -120,7 +172,7 @@ def test_masks_add_the_high_passed_detail_of_the_source():
 def test_a_high_pass_is_zero_on_what_is_flat():
     x = jax.random.normal(jax.random.key(0), (1, 6, 5, 2))
     filtered = layers.high_pass(x)
-    kernel = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])
+    kernel = HIGH_PASS
     np.testing.assert_allclose(
         filtered[0, 2, 3], np.einsum('ij,ijc->c', kernel, x[0, 1:4, 2:5]), rtol=1e-4, atol=1e-5
     )

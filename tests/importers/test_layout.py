@@ -57,6 +57,50 @@ def test_missing_unexpected_and_misshapen_keys_are_all_named(family):
         load(family, arrays, params)
 
 
+@pytest.mark.parametrize('family', GENERATORS)
+def test_a_layer_more_or_less_than_ours_is_named(family):
+    arrays = weights_of(family)
+    params = load(family, arrays)
+    name, layer = next(iter(params.items()))
+    for expected in ({**params, 'another': layer}, {k: v for k, v in params.items() if k != name}):
+        with pytest.raises(ValueError, match=r'the file or our network has no .*/kernel'):
+            load(family, arrays, expected)
+
+
+def test_blurring_one_way_only_is_named():
+    arrays = weights_of('cut')
+    down = {key.replace('model.8.', 'model.7.'): value for key, value in arrays.items()}
+    with pytest.raises(ValueError, match='doubles by a filter and halves without'):
+        FAMILIES['cut'].options({'generator': down})
+
+
+def test_a_discriminator_tells_whether_it_blurs():
+    blurred = cases.load('cut_training').weights(prefix='D.')
+    plain = cases.load('cyclegan_training').weights(prefix='D_A.')
+    learnt, _ = layout.without_constants(blurred)
+    cut = FAMILIES['cut']
+    assert cut.options({'discriminator': learnt})['antialias']
+    assert not cut.options({'discriminator': plain})['antialias']
+    generator, _ = layout.without_constants(weights_of('cut'))
+    with pytest.raises(ValueError, match='one network resamples by blurring and the other does not'):
+        cut.options({'generator': generator, 'discriminator': plain})
+    with pytest.raises(ValueError, match=r'this discriminator_a resamples by blurring.*--from=cut'):
+        FAMILIES['cyclegan'].options({'discriminator_a': learnt})
+    with pytest.raises(
+        ValueError, match=r'no patch projection: mlp_0\.0\.weight is missing, there are mlp_1'
+    ):
+        cut.options({'patch_projection': {'mlp_1.0.weight': np.zeros((2, 2), np.float32)}})
+
+
+def test_a_generator_of_batch_norms_is_named():
+    arrays = weights_of('cyclegan')
+    width = arrays['model.1.weight'].shape[0]
+    arrays |= {f'model.2.{name}': np.ones(width, np.float32) for name in ('weight', 'bias')}
+    FAMILIES['cyclegan'].options({'generator_a_to_b': arrays})
+    with pytest.raises(ValueError, match='has 6 convolutions outside its blocks, this one 7'):
+        load('cyclegan', arrays)
+
+
 def test_running_statistics_are_left_out_and_said():
     arrays = weights_of('cyclegan')
     stray = {

@@ -67,7 +67,7 @@ def test_every_layer_counts_the_same_however_many_places_it_has():
     game = 'alexnet', 'lsgan', networks, 'judge', images
     _, terms = feature_game.discriminator_terms(*game, images)
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
-    assert terms['feature_fake_sign'] == 0.5
+    assert terms['feature_fake_sign'] == 0  # all textures are on the side of real images, no parts
     assert feature_game.generator_term(*game) == 0.5
 
 
@@ -76,6 +76,18 @@ def test_logits_are_float32_whatever_the_discriminator_computes_in():
     (logits, _), _ = jax.eval_shape(judge.init_with_output, jax.random.key(0), feature, feature[:, ::2, ::2])
     assert [x.shape for x in logits] == [(2, 8, 8, 1), (2, 4, 4, 1)]
     assert all(x.dtype == jnp.float32 for x in logits)
+
+
+@pytest.mark.parametrize('name', feature_game.LAYERS)
+def test_the_smallest_images_have_a_place_in_every_judged_layer(name):
+    size = feature_game.SMALLEST[name]
+    feature_game.check(name, size)
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    module = feature_game._network(name, size)
+    (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+    assert all(features[layer].size for layer in feature_game.LAYERS[name])
+    with pytest.raises(ValueError, match=f'image_size is {size - 4}; feature_network={name!r} takes {size}'):
+        feature_game.check(name, size - 4)
 
 
 @pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])

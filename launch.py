@@ -55,6 +55,7 @@ SEED = flags.DEFINE_integer(
 MASK = flags.DEFINE_string(
     'mask', None, "translate: an image, bright where a face's detail is kept (StarGAN v2 of CelebA-HQ)."
 )
+BEST = flags.DEFINE_bool('best', False, 'translate: by the checkpoint that evaluations found best.')
 OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate, compile: replace files that exist.')
 FROM = flags.DEFINE_enum(
     'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2'), 'import: whose PyTorch files they are.'
@@ -88,7 +89,7 @@ TAKES = {
     'compare': ('workdir',),
     'translate': (
         *('config', 'workdir', 'allow_config_change', *PROCESSES),
-        *('source', 'target', 'target_domain', 'output', 'seed', 'mask', 'overwrite'),
+        *('source', 'target', 'target_domain', 'output', 'seed', 'mask', 'overwrite', 'best'),
     ),
     'prepare': ('config',),
     'import': ('config', 'workdir', 'from', 'checkpoint'),
@@ -208,6 +209,7 @@ def run() -> int:
             seed=SEED.value,
             mask=MASK.value,
             overwrite=OVERWRITE.value,
+            best=BEST.value,
         )
     elif MODE.value == 'import':
         from gan_transfer.import_checkpoint import import_checkpoint
@@ -219,9 +221,12 @@ def run() -> int:
         return compile_step(config, topology=TOPOLOGY.value, output=OUTPUT.value, overwrite=OVERWRITE.value)
     else:
         from gan_transfer import data
+        from gan_transfer.experiment import make_method
 
         with from_user():
-            data.prepare(config)
+            dataset, method = data.prepare(config), make_method(config)
+            method.check(config.image_size, len(dataset.domains))
+            data.check_dataset(dataset, method.batch_fields, method.sampling, method.latent_size)
     return 0
 
 

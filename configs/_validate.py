@@ -158,15 +158,16 @@ def _within(
     config: ConfigDict,
     key: str,
     low: float,
-    high: float = float('inf'),
+    high: float = math.inf,
     *,
     above: bool = False,
     below: bool = False,
 ) -> None:
     value = _number(key, _get(config, key))
     if not low <= value <= high or (above and value == low) or (below and value == high):
-        end = f' {"to below" if below else "to"} {high}' if high < float('inf') else ' on'
-        raise UserError(f'{key} is {value}; it must be {"above" if above else "from"} {low}{end}')
+        start = f'above {low}' if above else f'from {low}'
+        end = f' {"to below" if below else "to"} {high}' if high < math.inf else '' if above else ' on'
+        raise UserError(f'{key} is {value}; it must be {start}{end}')
 
 
 def _number(key: str, value: Any) -> float:

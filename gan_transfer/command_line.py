@@ -20,7 +20,12 @@ def parse(argv: list[str]) -> list[str]:
     Raises:
       UserError: about what the user wrote.
     """
-    argv = _with_config(_with_quoted_names(argv))
+    argv = _with_config(_with_quoted_names(_with_saved_config(argv)))
+    path = (_given(argv, 'config') or '').partition(':')[0]
+    if path and not path.endswith('.py'):
+        raise UserError(
+            f'--config={path} is no config file: it takes a .py file, or the config.json of a run'
+        )
     try:
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
@@ -44,7 +49,10 @@ def parse(argv: list[str]) -> list[str]:
     config = flags.FLAGS['config'].value
     if config is not None and not isinstance(config, ConfigDict):
         path = config_flags.get_config_filename(flags.FLAGS['config'])
-        raise UserError(f'no config file {path!r}; there are: {", ".join(sorted(glob.glob("configs/*.py")))}')
+        there = sorted(file for file in glob.glob('configs/[!_]*.py') if file != f'configs/{DEFAULTS.name}')
+        near = difflib.get_close_matches(path, there, 1)
+        hint = f'; did you mean {near[0]}?' if near else ';'
+        raise UserError(f'no config file {path!r}{hint} there are: {", ".join(there)}')
     return rest
 
 
@@ -55,6 +63,18 @@ def names_a_size() -> bool:
         return False
     chosen = config_flags.get_config_filename(flag) != str(DEFAULTS)
     return chosen or 'image_size' in config_flags.get_override_values(flag)
+
+
+def _with_saved_config(argv: list[str]) -> list[str]:
+    """Lets `--config=RUN/config.json` name the config of another run."""
+    given, ending = _given(argv, 'config'), '/config.json'
+    if given is None or not f'/{given}'.endswith(ending):
+        return argv
+    folder = given.removesuffix('config.json').rstrip('/') or '.'
+    return [
+        argument.replace(given, f'{RUN_CONFIG}:{folder}') if argument.endswith(given) else argument
+        for argument in argv
+    ]
 
 
 def _with_config(argv: list[str]) -> list[str]:

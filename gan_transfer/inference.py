@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from gan_transfer import sharding
-from gan_transfer.checkpoint import NEWEST, Checkpoints
+from gan_transfer.checkpoint import BEST, NEWEST, Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.state import to_uint8
@@ -67,7 +67,10 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
     """
     checkpoints = Checkpoints(workdir, folder=folder)
     if checkpoints.latest() is None:
-        raise UserError(f'the run in {workdir!r} has no checkpoint yet')
+        none = (
+            'no best checkpoint: evaluate_every_images keeps one' if folder == BEST else 'no checkpoint yet'
+        )
+        raise UserError(f'the run in {workdir!r} has {none}')
 
     def read(step: int) -> Run:
         about = checkpoints.about(step)

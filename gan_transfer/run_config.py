@@ -11,6 +11,7 @@ from gan_transfer.errors import UserError, from_user, stops_run
 
 NAME = 'config.json'
 # What a run's steps do not depend on, but for what happens after a fault: may change.
+NEVER = ('batch_size:', 'method.name:')  # no checkpoint could be gone on from
 NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergence', 'max_rollbacks')
 
 
@@ -93,9 +94,14 @@ def check_unchanged(
         if old.get(key, missing) != new.get(key, missing) and not key.startswith(NO_TRAINING)
     ]
     if lines and not allow_change:
+        never = any(line.startswith(NEVER) for line in lines)
         raise UserError(
-            f'the run in {workdir} was started with another config ({"; ".join(lines)}); '
-            'take another --workdir, or go on all the same with --allow_config_change'
+            f'the run in {workdir} was started with another config ({"; ".join(lines)}); take another --workdir'
+            + (
+                ', for a run cannot change that'
+                if never
+                else ', or go on all the same with --allow_config_change'
+            )
         )
     return lines
 

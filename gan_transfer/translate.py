@@ -10,6 +10,7 @@ import PIL.Image
 from rich.console import Console
 
 from gan_transfer import data, processes, storage
+from gan_transfer.checkpoint import BEST, NEWEST
 from gan_transfer.errors import UserError, check_folder, from_user
 from gan_transfer.inference import Run, Translator, open_run
 from gan_transfer.methods.contract import Method
@@ -34,6 +35,7 @@ def translate(
     seed: int | None = None,
     mask: str | None = None,
     overwrite: bool = False,
+    best: bool = False,
 ) -> list[str]:
     """Translates `source` by the newest checkpoint in `workdir`, with averaged weights where there are any.
 
@@ -48,6 +50,7 @@ def translate(
       mask: an image that is bright where the source's detail is kept, for StarGAN v2's generator of faces: red for its
         features at 32 px, green for those at 64 and 128; grey for all.
       overwrite: replace files that exist.
+      best: take the checkpoint that evaluations in the training found best.
 
     Returns:
       the paths written.
@@ -60,7 +63,7 @@ def translate(
         source, output = storage.place(source), storage.place(output)
         with storage.reached(source if storage.is_remote(source) else output):
             files = _plan(source, output, overwrite=overwrite)
-    run = open_run(config, workdir)
+    run = open_run(config, workdir, folder=BEST if best else NEWEST)
     style = _style(config, run, target, target_domain, seed)
     style |= _mask(config, mask, len(files), console)
     method = run.experiment.method

@@ -128,6 +128,13 @@ def test_training_evaluates_on_the_way_and_keeps_the_best(tmp_path):
     found = results['best']['protocols']['paired_test']['mean']['lpips_alexnet']
     assert found == pytest.approx(min(values), rel=1e-5)
 
+    source = command.write(tmp_path / 'source.png', command.picture(0, 32, 32))
+    for name, more in (('newest', ()), ('best', ('--best',))):
+        output = ('--target_domain=1', f'--output={tmp_path / name}.png', *more)
+        command.launch('--mode=translate', f'--workdir={tmp_path}', f'--source={source}', *output)
+    same = (tmp_path / 'newest.png').read_bytes() == (tmp_path / 'best.png').read_bytes()
+    assert same == (best == 32)
+
     # A damaged best checkpoint costs nothing of the final one's numbers.
     shutil.copytree(tmp_path, tmp_path / 'damaged')
     (tmp_path / 'damaged' / 'evaluation.json').unlink()

@@ -54,6 +54,18 @@ def test_overrides_without_a_config_are_of_the_run(tmp_path, override, part):
     assert part in command.error_line(*arguments)
 
 
+def test_the_config_of_a_run_starts_another(tmp_path):
+    config = pix2pix.get_config('size=32,tiny')
+    config.data.domains, config.batch_size = ('red', 'blue'), 6
+    run_config.save(str(tmp_path), config)
+    line = command.error_line(f'--config={tmp_path}/config.json', '--workdir=x', '--config.image_size=64')
+    assert "emoji has no domain 'red'" in line
+    line = command.error_line('--config', f'{tmp_path}/config.json', '--workdir=x', '--config.accumulation=4')
+    assert 'batch_size is 6; 2 device(s) with 4' in line
+    line = command.error_line(f'--config={tmp_path}/no/config.json', '--workdir=x')
+    assert "no run in '" in line
+
+
 def test_names_that_look_like_numbers_stay_names():
     config = ('--config=configs/quickstart.py', '--workdir=x')
     line = command.error_line(*config, '--config.data.domains=2019_1, 1.10')

@@ -21,7 +21,20 @@ CYCLEGAN, STARGAN_V2 = (
         ((CYCLEGAN, '--config.method.passes=1'), ('--config.method.passes', 'cycle_weight')),
         ((CYCLEGAN, '--config.batch_size=2.5'), ('batch_size=2.5', 'int')),
         (('--config=configs/cyclegan.py:siz=32',), ("'siz'", "'size'", 'tiny')),
-        (('--config=configs/nothing.py',), ("'configs/nothing.py'", 'configs/cyclegan.py')),
+        (('--config=configs/nothing.py',), ("'configs/nothing.py'", 'there are: configs/cut.py, ')),
+        (('--config=configs/cyclegn.py',), ('did you mean configs/cyclegan.py?',)),
+        (
+            ('--config=README.md',),
+            ('--config=README.md is no config file: it takes a .py file, or the config',),
+        ),
+        (
+            (
+                '--config=configs/pix2pix.py:size=32,tiny',
+                '--config.data.domains=openmoji,twemoji',
+                '--mode=prepare',
+            ),
+            ('the training images of emoji are not pairs',),
+        ),
         ((CYCLEGAN, '--mode=tran'), ('train|evaluate|compare|translate|prepare|import',)),
         ((CYCLEGAN, '--workdr=x'), ('workdr', 'workdir')),
         (('--config.batch_size=4', CYCLEGAN), ('--config.batch_size', 'before a value for --config')),

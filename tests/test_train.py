@@ -82,6 +82,8 @@ def test_a_changed_config_is_refused(run, arguments):
 
 def test_a_batch_size_or_domains_that_would_change_the_past_are_refused(run, arguments):
     workdir, _ = run
+    line = command.error_line(*arguments, f'--workdir={workdir}', '--config.batch_size=2')
+    assert line.endswith('take another --workdir, for a run cannot change that')
     again = (*arguments, f'--workdir={workdir}', '--allow_config_change')
     assert 'batch_size is 2; the checkpoint of step 16 has seen 64 images, 4 a step' in command.error_line(
         *again, '--config.batch_size=2'

@@ -146,12 +146,13 @@ def test_options_that_do_not_fit_stargan_v2(stargan_v2, data, tmp_path):
         stargan_v2, source, output, f'--target={target}', '--target_domain=day', '--seed=1'
     )
     assert 'no/such' in refuse(stargan_v2, source, output, '--target=no/such.png', '--target_domain=day')
+    assert 'has no best checkpoint: evaluate_every_images' in refuse(stargan_v2, source, output, '--best')
 
 
 @pytest.mark.xdist_group('stargan_v2_run')
 def test_evaluate_says_what_it_needs(stargan_v2):
     line = command.error_line('--mode=evaluate', f'--workdir={stargan_v2}')
-    assert 'too few test images to compare as sets, 6, and no truth is known' in line
+    assert 'each domain needs 6 test images or more to be compared as sets, and no truth is known' in line
 
 
 def test_images_of_many_sizes_do_not_all_wait(monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ turns it into batches that are a pure function of the seed and the step.
 
 from gan_transfer.data.dataset import Dataset, Example
 from gan_transfer.data.decode import EXTENSIONS, has_image_name, read_image
-from gan_transfer.data.pipeline import abstract_batch, make_pipeline
+from gan_transfer.data.pipeline import abstract_batch, check_dataset, make_pipeline
 from gan_transfer.data.sources import open_dataset, prepare
 from gan_transfer.data.transforms import resize
 
@@ -15,6 +15,7 @@ __all__ = [
     'Dataset',
     'Example',
     'abstract_batch',
+    'check_dataset',
     'has_image_name',
     'make_pipeline',
     'open_dataset',

@@ -66,7 +66,7 @@ def make_pipeline(
     Raises:
       ValueError: for an unknown field or sampling, too few domains or images.
     """
-    _check(dataset, fields, sampling, latent_size)
+    check_dataset(dataset, fields, sampling, latent_size)
     if mesh is not None:
         rows = sharding.process_rows(mesh, config.batch_size)
     rows = np.arange(config.batch_size) if rows is None else np.asarray(rows)
@@ -120,7 +120,8 @@ class _Rows(grain.MapDataset):
         return self._parent[batch * self._batch_size + self._rows[place]]
 
 
-def _check(dataset: Dataset, fields: Sequence[str], sampling: str, latent_size: int) -> None:
+def check_dataset(dataset: Dataset, fields: Sequence[str], sampling: str, latent_size: int) -> None:
+    """Raises ValueError where the batches of `make_pipeline` cannot be drawn from the training images."""
     for field in fields:
         if field not in FIELDS:
             raise ValueError(f'unknown batch field {field!r}; there are {", ".join(FIELDS)}')

@@ -40,11 +40,11 @@ def _artwork(data: ConfigDict) -> Artwork:
     return make(data.count) if data.source == 'pets' else make()
 
 
-def prepare(config: ConfigDict) -> None:
+def prepare(config: ConfigDict) -> Dataset:
     """Does what has to be done once before training, and prints what there is, where, and under which licence.
 
     Artwork is rendered, the data of a TFDS builder are downloaded, the images of both folders and builders are
-    checked.
+    checked. Returns the data set.
 
     Raises:
       ValueError: as `open_dataset`; where a builder needs TensorFlow for preparing.
@@ -68,3 +68,4 @@ def prepare(config: ConfigDict) -> None:
     if dataset.faults.count:
         print(f'unreadable: {dataset.faults.count}, {", ".join(dataset.faults.names)}')
     print(f'licence: {dataset.licence or "that of your images"}')
+    return dataset

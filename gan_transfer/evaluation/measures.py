@@ -71,7 +71,9 @@ def measure(name: str) -> Measure:
     """Returns how a measure is to be read, also kid_FEATURES, fid_FEATURES, read_FACTOR."""
     kind, _, rest = name.partition('_')
     if kind in ('kid', 'fid'):
-        return Measure(f'{kind.upper()}, {rest.replace("_", " ")}', False, of_source=True)
+        # FID is by Inception, or it is not FID.
+        label = kind.upper() if kind == 'kid' or rest.startswith(('inception', 'torchvision')) else 'Fréchet'
+        return Measure(f'{label}, {rest.replace("_", " ")}', False, of_source=True)
     if kind == 'read':
         return Measure(f'{rest} right', True, of_source=True)
     return MEASURES[name]

@@ -170,6 +170,6 @@ def choose(names: Sequence[str], *, sets: bool, paired: bool, reference: bool) -
     ]
     if not chosen:
         raise ValueError(
-            f'there are too few test images to compare as sets, {SMALLEST_SET}, and no truth is known'
+            f'each domain needs {SMALLEST_SET} test images or more to be compared as sets, and no truth is known'
         )
     return {name: PROTOCOLS[name] for name in chosen}

@@ -13,7 +13,7 @@ import pytest
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from gan_transfer.data import artwork as artwork_lib
-from gan_transfer.data import emoji, in_processes, pets
+from gan_transfer.data import emoji, in_processes, pets, progress
 from gan_transfer.data.artwork import Artwork, bucket, is_test, open_artwork, prepare_artwork, share
 
 KEYS = [f'{number:x}' for number in range(1000, 1060)]
@@ -143,6 +143,17 @@ def test_killed_preparation_is_not_taken_for_a_finished_one(tmp_path, monkeypatc
     painter = Painter()
     open_artwork(made(painter), 8, tmp_path)
     assert painter.calls == len(KEYS)
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr(progress, 'SECONDS', -1.0)
+    assert list(progress.track(range(3), 'drawing')) == [0, 1, 2]
+    assert capsys.readouterr().err.splitlines() == [f'drawing: {i} of 3' for i in range(3)]
+    assert list(progress.track(iter('ab'), 'reading')) == ['a', 'b']
+    assert capsys.readouterr().err.splitlines() == ['reading: 0', 'reading: 1']
+    monkeypatch.setattr(progress, 'SECONDS', 1000.0)
+    assert list(progress.track(range(3), 'drawing')) == [0, 1, 2]
+    assert not capsys.readouterr().err
 
 
 def test_two_processes_may_prepare_at_once(tmp_path):

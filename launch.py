@@ -50,7 +50,7 @@ OUTPUT = flags.DEFINE_string(
 REAL = flags.DEFINE_string('real', None, 'evaluate: a folder of real images, in place of a run.')
 GENERATED = flags.DEFINE_string('generated', None, 'evaluate: the folder of images to compare with --real.')
 SEED = flags.DEFINE_integer(
-    'seed', None, 'translate: seed of the latent code, where no target image is given.', lower_bound=0
+    'seed', None, 'translate: seed of the latent code, where no target image is given.', 0, 2**32 - 1
 )
 MASK = flags.DEFINE_string(
     'mask', None, "translate: an image, bright where a face's detail is kept (StarGAN v2 of CelebA-HQ)."

@@ -35,7 +35,7 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
     _one_of(config, 'on_divergence', ('stop', 'rollback'))
     for key in POSITIVE:
         _within(config, key, 1)
-    _within(config, 'seed', 0, 2**32 - 1)  # JAX's keys take no more
+    _within(config, 'seed', 0, 2**32 - 1)  # of a larger one JAX takes the lower 32 bits
     for key in ('evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
         _within(config, key, 0)
     _within(config, 'evaluation.resamples', 2)

@@ -68,12 +68,12 @@ def after(
 
     So a transformation without a state can be switched on or off between two starts of a run.
     """
+    chain = optax.with_extra_args_support(optax.chain(*stateless, last))
+    nothing = (optax.EmptyState(),) * len(stateless)
 
     def update(gradients: Any, state: Any, params: Any = None, **arguments: Any) -> tuple[Any, Any]:
-        for each in stateless:
-            each_with_arguments = optax.with_extra_args_support(each)
-            gradients, _ = each_with_arguments.update(gradients, optax.EmptyState(), params, **arguments)
-        return optax.with_extra_args_support(last).update(gradients, state, params, **arguments)
+        direction, states = chain.update(gradients, (*nothing, state), params, **arguments)
+        return direction, states[-1]
 
     return optax.GradientTransformationExtraArgs(last.init, update)
 

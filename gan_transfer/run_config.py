@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gan_transfer import storage
-from gan_transfer.errors import RunStopped, UserError, from_user, stops_run
+from gan_transfer.errors import UserError, from_user, stops_run
 
 NAME = 'config.json'
 # What a run's steps do not depend on, but for what happens after a fault: may change.
@@ -59,13 +59,11 @@ def save(workdir: str, config: ConfigDict) -> None:
       RunStopped: where it cannot be written for another reason.
     """
     path = storage.place(workdir, NAME)
-    try:
-        with stops_run(path):
+    with stops_run(path):
+        try:
             storage.write(path, to_json(config).encode())
-    except RunStopped as error:
-        if isinstance(error.__cause__, FileNotFoundError):
+        except FileNotFoundError as error:
             raise UserError(str(error)) from error
-        raise
 
 
 def to_json(config: ConfigDict) -> str:

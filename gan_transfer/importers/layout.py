@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 StateDict = Mapping[str, np.ndarray]
 
@@ -142,7 +143,7 @@ def load(
     """
     params: dict[str, Any] = {}
     used, missing, misshapen = set(), [], []
-    shapes = _shapes(expected) if expected is not None else {}
+    ours = flatten_dict(expected, sep='/') if expected is not None else {}
     domains = count(state_dict, 'unshared.{}.weight') or count(state_dict, 'unshared.{}.0.weight')
 
     def take(
@@ -166,9 +167,9 @@ def load(
             leaves['bias'] = [take(f'{prefix}.bias', _same, (1,)) for prefix in prefixes]
         place = _place(params, entry.path)
         for leaf, values in leaves.items():
-            wanted = shapes.get(f'{entry.path}/{leaf}')
+            wanted = ours.get(f'{entry.path}/{leaf}')
             if wanted is not None:
-                wanted = wanted[1:] if of_domains else wanted
+                wanted = wanted.shape[1:] if of_domains else wanted.shape
                 misshapen += [
                     f'{prefix}: our {leaf} {list(value.shape)} in place of {list(wanted)}'
                     for prefix, value in zip(prefixes, values, strict=True)
@@ -180,20 +181,10 @@ def load(
         raise ValueError(
             f'the weights do not fit: missing keys {missing}, unexpected keys {unexpected}, misshapen {misshapen}'
         )
-    differing = sorted(_shapes(params).keys() ^ shapes.keys()) if expected is not None else ()
+    differing = sorted(flatten_dict(params, sep='/').keys() ^ ours.keys()) if ours else ()
     if differing:
         raise ValueError(f'the weights do not fit: the file or our network has no {", ".join(differing[:4])}')
     return params
-
-
-def _shapes(tree: Mapping[str, Any], prefix: str = '') -> dict[str, tuple[int, ...]]:
-    """Returns `PATH/LEAF` -> shape."""
-    found = {}
-    for name, part in tree.items():
-        found |= (
-            _shapes(part, f'{prefix}{name}/') if isinstance(part, Mapping) else {prefix + name: part.shape}
-        )
-    return found
 
 
 def _place(tree: Any, path: str) -> Any:

@@ -40,17 +40,17 @@ SOURCE = flags.DEFINE_string(
     None,
     'translate: an image, or a folder of images. evaluate: the folder of what --generated are translations of.',
 )
-TARGET = flags.DEFINE_string('target', None, 'translate: the image that shows the target style.')
+TARGET = flags.DEFINE_string('target', None, 'translate: an image in the target style, or a folder of them.')
 TARGET_DOMAIN = flags.DEFINE_string('target_domain', None, 'translate: name or index of the target domain.')
 OUTPUT = flags.DEFINE_string(
     'output',
     None,
-    'translate: the image to write; a folder when the source is one. compile: the JSON file to write.',
+    'translate: the image to write, a folder where there are several. compile: the JSON file to write.',
 )
 REAL = flags.DEFINE_string('real', None, 'evaluate: a folder of real images, in place of a run.')
 GENERATED = flags.DEFINE_string('generated', None, 'evaluate: the folder of images to compare with --real.')
-SEED = flags.DEFINE_integer(
-    'seed', None, 'translate: seed of the latent code, where no target image is given.', 0, 2**32 - 1
+SEED = flags.DEFINE_string(
+    'seed', None, 'translate: seed of the latent code, where no target image is given; several: 1,3 or 0-9.'
 )
 MASK = flags.DEFINE_string(
     'mask', None, "translate: an image, bright where a face's detail is kept (StarGAN v2 of CelebA-HQ)."

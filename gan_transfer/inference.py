@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gan_transfer import sharding
+from gan_transfer import data, sharding
 from gan_transfer.checkpoint import BEST, NEWEST, Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.state import to_uint8
+
+Fields = dict[str, np.ndarray]  # of a batch, by name
 
 
 class Translator:
@@ -47,8 +49,8 @@ class Translator:
 class Run(NamedTuple):
     """A trained run: its networks with the newest checkpoint's weights, its domains, and the checkpoint's step.
 
-    `directions` are the pairs of source and target domain that it translates between: the method's, or fewer where
-    the run was imported from files that lack a generator.
+    `image_size` is that of its training. `directions` are the pairs of source and target domain that it translates
+    between: the method's, or fewer where the run was imported from files that lack a generator.
     """
 
     experiment: Experiment
@@ -56,6 +58,7 @@ class Run(NamedTuple):
     domains: tuple[str, ...]
     step: int
     directions: tuple[tuple[int, int], ...]
+    image_size: int
 
 
 def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
@@ -85,13 +88,119 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
             raise UserError(
                 f'the run in {workdir!r} translates nothing: the files that it was imported from have no generator'
             )
-        return Run(experiment, state.translate_params, domains, step, tuple(map(tuple, directions)))
+        ways = tuple(map(tuple, directions))
+        return Run(experiment, state.translate_params, domains, step, ways, config.image_size)
 
     with contextlib.closing(checkpoints):
         run, damaged = checkpoints.newest(read, config.checkpoint.on_damage)
     for error in damaged:
         print(f'warning: {error}; step {run.step} is taken instead', file=sys.stderr)
     return run
+
+
+def translate_images(
+    run: Run,
+    sources: np.ndarray,
+    *,
+    target_domain: str | int | None = None,
+    targets: np.ndarray | None = None,
+    latents: np.ndarray | None = None,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """Translates images that are at hand, in a notebook say.
+
+    Args:
+      run: as `open_run` returns it.
+      sources: uint8 [n, h, w, 3].
+      target_domain: name or index; not needed where the run knows one only.
+      targets: images in the target style, uint8 [n, h', w', 3], or [1, h', w', 3] for all sources.
+      latents: codes in place of target images, float [n, d] or [1, d], normally distributed.
+      batch_size: images that are translated at once.
+
+    Returns:
+      uint8 [n, h, w, 3].
+
+    Raises:
+      ValueError: for a style that the method has no use for, or none where it needs one; other types or shapes.
+    """
+    for name, images in (('sources', sources), ('targets', targets)):
+        if images is not None and (images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8):
+            raise ValueError(f'{name} are {images.dtype} {list(images.shape)}; wanted is uint8 [n, h, w, 3]')
+    count, size = len(sources), run.image_size
+    fields: Fields = {'target_domain': np.int32([find_domain(run, target_domain)])}
+    check_style(run, target=targets is not None, latent=latents is not None)
+    if targets is not None:
+        fields['target'] = np.stack([data.resize(image, (size, size)) for image in targets])
+    if latents is not None:
+        fields['latent'] = np.asarray(latents, np.float32)
+        if fields['latent'].shape[1:] != (run.experiment.method.latent_size,):
+            width = run.experiment.method.latent_size
+            raise ValueError(f'latents are {list(np.shape(latents))}; wanted is [n, {width}]')
+    for name, x in fields.items():
+        if len(x) not in (1, count):
+            raise ValueError(f'there are {count} sources and {len(x)} of {name}: as many are wanted, or 1')
+    rows = {name: np.broadcast_to(x, (count, *x.shape[1:])) for name, x in fields.items()}
+    ready = np.stack([from_size(image, run) for image in sources])
+    translated = Translator(run.experiment, batch_size)(run.params, {'source': ready, **rows})
+    return np.stack([to_size(image, sources.shape[1:3], run) for image in translated])
+
+
+def check_style(run: Run, *, target: bool, latent: bool) -> None:
+    """Raises UserError for a style that the method has no use for, or none where it needs one."""
+    method = run.experiment.method
+    if 'target' not in method.translate_fields:
+        if target or latent:
+            given = 'target image' if target else 'latent code (no seed)'
+            raise UserError(f'the method takes no {given}: a target domain is all the style that it knows')
+    elif target and latent:
+        raise UserError('a latent code (a seed) stands in place of a target image: give one of them')
+    elif not target and not method.latent_size:
+        raise UserError('this run was trained without latent codes: the style is given by a target image')
+    elif not target and not latent:
+        raise UserError('the style is given by a target image or by a latent code')
+
+
+def find_domain(run: Run, chosen: str | int | None, folder: str = '') -> int:
+    """Returns the index of the target domain: the chosen one, the only one, or that which a target's folder names.
+
+    Raises:
+      UserError: with the choices.
+    """
+    names = {run.domains[index]: index for _, index in sorted(run.directions, key=lambda way: way[1])}
+    choices = ', '.join(names)
+    if chosen is not None:
+        if chosen in names:
+            return names[chosen]
+        if str(chosen).isdecimal() and int(chosen) in names.values():
+            return int(chosen)
+        raise UserError(f'unknown target domain {chosen!r}; choose one of {choices}, by name or index')
+    if len(names) == 1:
+        return next(iter(names.values()))
+    found = {folder, *(folder.removeprefix(split) for split in ('train', 'test', 'val'))} & set(names)
+    if len(found) == 1:
+        return names[found.pop()]
+    hint = ', which the folder of the target image does not tell' if folder else ''
+    raise UserError(f'a target domain is needed{hint}: one of {choices}, by name or index')
+
+
+def from_size(image: np.ndarray, run: Run) -> np.ndarray:
+    """Makes an image [h, w, 3] one that the networks take: reflected up to the next multiple, or resized."""
+    method = run.experiment.method
+    if not method.fully_convolutional:
+        return data.resize(image, (run.image_size, run.image_size))
+    # The innermost feature map must be wider than its own reflected border.
+    multiple, smallest = method.size_multiple, 4 * method.size_multiple
+    missing = [max(-(-length // multiple) * multiple, smallest) - length for length in image.shape[:2]]
+    padding = [(total // 2, total - total // 2) for total in missing]
+    return np.pad(image, [*padding, (0, 0)], mode='reflect')
+
+
+def to_size(image: np.ndarray, size: tuple[int, int], run: Run) -> np.ndarray:
+    """Brings a translated image [h, w, 3] back to its source's size."""
+    if not run.experiment.method.fully_convolutional:
+        return data.resize(image, size)
+    top, left = ((there - wanted) // 2 for there, wanted in zip(image.shape[:2], size, strict=True))
+    return image[top : top + size[0], left : left + size[1]]
 
 
 def _filled(x: np.ndarray, length: int) -> np.ndarray:

@@ -7,7 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from configs import common
+from configs import _run, common
+from gan_transfer import inference
 from gan_transfer import translate as translation
 from gan_transfer.errors import UserError
 from tests import command
@@ -83,7 +84,7 @@ def test_options_that_do_not_fit_cyclegan(cyclegan, data, tmp_path):
     source, output = f'--source={data}/test/day/0.png', f'--output={tmp_path}/o.png'
     assert 'day, night' in refuse(cyclegan, source, output)
     assert 'takes no target image' in refuse(cyclegan, source, output, f'--target={data}/test/night/0.png')
-    assert '--seed' in refuse(cyclegan, source, output, '--target_domain=day', '--seed=1')
+    assert 'no latent code (no seed)' in refuse(cyclegan, source, output, '--target_domain=day', '--seed=1')
     assert 'choose one of day, night, by name or index' in refuse(
         cyclegan, source, output, '--target_domain=2'
     )
@@ -157,15 +158,16 @@ def test_evaluate_says_what_it_needs(stargan_v2):
 
 def test_images_of_many_sizes_do_not_all_wait(monkeypatch, tmp_path):
     sizes = [(40, 40), (44, 40), (40, 40), (48, 40), (40, 44), (52, 40)]
-    files = []
+    jobs = []
     for i, (height, width) in enumerate(sizes):
         path = command.write(tmp_path / f'{i}.png', command.picture(i, 64, 64)[:height, :width])
-        files.append((path, tmp_path / 'out' / path.name))
+        jobs.append(translation.Job(path, (tmp_path / 'out' / path.name,)))
     config = common.get_config()
     method = types.SimpleNamespace(fully_convolutional=True, size_multiple=4)
+    run = types.SimpleNamespace(experiment=types.SimpleNamespace(method=method), image_size=64)
     monkeypatch.setattr(translation, 'WAITING_PIXELS', 6000)
-    groups = list(translation._groups(config, method, files, limit=10**6, unread=[]))
-    assert [[path.stem for path, _, _ in group] for group in groups] == [
+    groups = list(translation._groups(config, run, jobs, limit=10**6, unread=[]))
+    assert [[row.output.stem for row in group] for group in groups] == [
         ['0', '2'],
         ['5'],
         ['1'],
@@ -190,7 +192,7 @@ def test_a_run_translates_on_devices_that_do_not_divide_its_batch(cyclegan, tmp_
 
 def test_a_domain_s_name_comes_before_its_index():
     run = types.SimpleNamespace(domains=('1', '2', '3'), directions=((0, 1), (0, 2), (1, 0)))
-    assert [translation._domain(run, None, chosen) for chosen in ('1', '2', '0')] == [0, 1, 0]
+    assert [inference.find_domain(run, chosen) for chosen in ('1', '2', '0', 2)] == [0, 1, 0, 2]
 
 
 @pytest.mark.parametrize('output', ['file/new.png', 'folder.png'])
@@ -200,4 +202,71 @@ def test_an_output_that_cannot_be_written_is_refused_first(output, overwrite, tm
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder.png' / 'a.png').mkdir(parents=True)
     with pytest.raises(UserError, match=r'file is a file|is a folder'):
-        translation._plan(source, tmp_path / output, overwrite=overwrite)
+        translation._plan(source, tmp_path / output, [''], overwrite=overwrite)
+
+
+@pytest.mark.xdist_group('stargan_v2_run')
+def test_folders_of_targets_and_several_seeds(stargan_v2, data, tmp_path):
+    """Every source by every style; one of them is what it is by itself."""
+    for i in (3, 4):
+        command.write(tmp_path / 'in' / f's{i}.png', command.picture(i, 37, 51))
+    sources, targets = f'--source={tmp_path / "in"}', f'--target={data}/test/night'
+
+    out = translate(
+        stargan_v2, sources, targets, f'--output={tmp_path / "out"}'
+    )  # the folder tells the domain
+
+    names = {f's{i}_{style}.png' for i in (3, 4) for style in (0, 1, 2)}
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == names
+    assert len(out.split('\n', 1)[1].split()) == 6
+    alone = tmp_path / 'alone.png'
+    translate(
+        stargan_v2,
+        f'--source={tmp_path / "in" / "s4.png"}',
+        f'--target={data}/test/night/2.png',
+        f'--output={alone}',
+    )
+    np.testing.assert_array_equal(read(tmp_path / 'out' / 's4_2.png'), read(alone))
+    assert (read(alone) != read(tmp_path / 'out' / 's4_1.png')).any()
+
+    one = f'--source={tmp_path / "in" / "s3.png"}'
+    translate(stargan_v2, one, '--target_domain=day', '--seed=4,6-7', f'--output={tmp_path / "codes"}')
+    assert {path.name for path in (tmp_path / 'codes').iterdir()} == {f's3_{seed}.png' for seed in (4, 6, 7)}
+    assert 'there are several styles, so --output must be a folder' in refuse(
+        stargan_v2, one, '--target_domain=day', '--seed=0-1', f'--output={tmp_path}/o.png'
+    )
+    for wrong in ('x', '3-1', '-1', '4294967296', '0-99999', ''):
+        assert f'--seed={wrong}' in refuse(
+            stargan_v2, one, '--target_domain=day', f'--seed={wrong}', f'--output={tmp_path}/o.png'
+        )
+
+
+@pytest.mark.xdist_group('stargan_v2_run')
+def test_translating_arrays(stargan_v2, data, tmp_path):
+    """As from a notebook: the same as by files."""
+    source = command.write(tmp_path / 'source.png', command.picture(3, 37, 51))
+    target = data / 'test' / 'night' / '0.png'
+    translate(stargan_v2, f'--source={source}', f'--target={target}', f'--output={tmp_path}/by_target.png')
+    domain = '--target_domain=night'
+    translate(stargan_v2, f'--source={source}', domain, '--seed=5', f'--output={tmp_path}/by_seed.png')
+
+    run = inference.open_run(_run.get_config(str(stargan_v2)), str(stargan_v2))
+    sources, targets = read(source)[None], read(target)[None]
+    found = inference.translate_images(run, sources, targets=targets, target_domain='night')
+    np.testing.assert_array_equal(found[0], read(tmp_path / 'by_target.png'))
+    latents = np.random.default_rng(5).normal(size=(1, run.experiment.method.latent_size))
+    both = np.concatenate([sources, sources[:, ::-1]])
+    found = inference.translate_images(run, both, latents=latents, target_domain='night')
+    assert found.shape == both.shape
+    np.testing.assert_array_equal(found[0], read(tmp_path / 'by_seed.png'))
+
+    for message, arguments in {
+        'a target domain is needed: one of': {'targets': targets},
+        'by a target image or by a latent code': {'target_domain': 'day'},
+        'give one of them': {'target_domain': 'day', 'targets': targets, 'latents': latents},
+        'wanted is uint8': {'target_domain': 'day', 'targets': targets / 255},
+        r'wanted is \[n, ': {'target_domain': 'day', 'latents': latents[:, 1:]},
+        'there are 2 sources and 3 of target': {'target_domain': 'day', 'targets': np.repeat(targets, 3, 0)},
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            inference.translate_images(run, both, **arguments)

@@ -128,8 +128,9 @@ def _read_file(path: Path, background: Sequence[int] = WHITE, half: int | None =
 def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:
     """Returns the domains by name, sorted, and whether their images are pairs."""
     train = root / 'train'
-    if train.is_dir() and not _subfolders(train) and _list_images(train):
-        files = _list_images(train), _list_images(_first(root / split for split in SPLITS))
+    side_by_side = train.is_dir() and not _subfolders(train)
+    if side_by_side and (images := _list_images(train)):
+        files = images, _list_images(_first(root / split for split in SPLITS))
         _warn_without_test(root, {'A': files[1]})
         return {name: Domain(train, *files, half=half) for half, name in enumerate('AB')}, True
     folders, paired = _find_folders(root), False
@@ -197,9 +198,20 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _list_images(folder: Path | None) -> tuple[Path, ...]:
+    """Returns the images in a folder, sorted; warns of what else is there, which the user may believe to be read."""
     if folder is None:
         return ()
-    return tuple(sorted(entry for entry in folder.iterdir() if has_image_name(entry) and not entry.is_dir()))
+    images, others = [], []
+    for entry in sorted(folder.iterdir()):
+        if has_image_name(entry) and not entry.is_dir():
+            images.append(entry)
+        elif not entry.name.startswith('.'):
+            others.append(entry.name)
+    if images and others:
+        more = f' and {len(others) - 1} more' if len(others) > 1 else ''
+        endings = ' '.join(EXTENSIONS)
+        logging.warning('%s: not read: %s%s (%s are)', folder, printable(others[0]), more, endings)
+    return tuple(images)
 
 
 def _empty_domain(folder: Path, path: str) -> str:

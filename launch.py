@@ -132,7 +132,9 @@ def use_compilation_cache(folder: str) -> str:
     """Keeps compiled programs between runs, in $JAX_COMPILATION_CACHE_DIR or `folder`; returns where."""
     import jax
 
-    if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+    if MODE.value == 'compile':  # a program out of the cache does not tell all about itself
+        jax.config.update('jax_enable_compilation_cache', False)
+    elif not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
         jax.config.update('jax_compilation_cache_dir', folder)
     return jax.config.jax_compilation_cache_dir
 
@@ -150,8 +152,7 @@ def read_config() -> ConfigDict:
     elif config is None:
         config = _run.get_config(WORKDIR.value)
     common.resolve(config)
-    if MODE.value != 'compile':  # a program out of the cache does not tell all about itself
-        use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
+    use_compilation_cache(os.path.join(run_config.cache_folder(config), 'xla'))
     common.validate(config, count_devices())
     if CONFIG.value is not None and MODE.value in ('evaluate', 'translate') and REAL.value is None:
         run_config.check_unchanged(WORKDIR.value, config, **config_change(config))

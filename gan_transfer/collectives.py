@@ -38,7 +38,7 @@ def means(gradients: Tree, scalars: Tree, split: Tree, axes: tuple[str, ...]) ->
             part = jax.lax.psum_scatter(x, FSDP, scatter_dimension=axis, tiled=True)
             parts[i] = part / jax.lax.axis_size(FSDP)
     whole, scalars = jax.lax.pmean((whole, scalars), axes)
-    if parts:
+    if parts and jax.lax.axis_size(DATA) > 1:
         parts = jax.lax.pmean(parts, DATA)
     merged = whole | parts
     return structure.unflatten([merged[i] for i in range(len(leaves))]), scalars

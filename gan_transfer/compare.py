@@ -6,10 +6,10 @@ checkpoints only: the best of a training, chosen on the test images, is not comp
 """
 
 import json
-import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import rich.table
 
 from gan_transfer import run_config, storage
@@ -70,7 +70,11 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
     A row has `method`, `config` (what differs between the method's rows), `runs`, and `protocols`: name -> for each
     direction `source`, `target`, `seeds`, and for each measure `values` of the runs, their `mean`, `deviation`
-    (standard deviation of a sample; None for one run) and `untouched_source`.
+    (standard deviation of a sample; None for one run), `untouched_source`, and, where sources have several outputs, the
+    mean of `one_output`.
+
+    Raises:
+      UserError: where runs of one config were evaluated on different test images.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -128,7 +132,10 @@ def _read_run(folder: storage.Path, name: str) -> Run:
     try:
         found = json.loads(text)
         images, protocols = found['checkpoint']['images'], found['protocols']
-    except (ValueError, KeyError, TypeError) as error:
+        for result in protocols.values():
+            for row in result['directions']:
+                _about_row(row)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
     trained = {key: value for key, value in config.items() if not key.startswith(run_config.NO_TRAINING)}
     # A run that was left early, or not evaluated since it went on, is no seed of those at their end.
@@ -144,34 +151,51 @@ def _different(configs: Sequence[dict[str, Any]]) -> list[str]:
     return [key for key in keys if any(c.get(key, missing) != configs[0].get(key, missing) for c in configs)]
 
 
+def _about_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Returns what rows of one direction must share to be compared: which images were measured."""
+    images = row.get('images', {})
+    about = [images.get(key) for key in ('real', 'real_sha256', 'source_sha256')]
+    return row['source'], row['target'], row['count'], len(row['translated']) > 0, *about
+
+
 def _directions(runs: Sequence[Run], protocol: str) -> list[dict[str, Any]]:
     """Returns mean and spread over runs of one config, direction by direction."""
-    by_direction: dict[Direction, list[dict[str, Any]]] = {}
+    by_direction: dict[Direction, list[tuple[Run, dict[str, Any]]]] = {}
     for run in runs:
         for row in run.protocols[protocol]['directions']:
-            by_direction.setdefault((row['source'], row['target']), []).append(row)
+            there = by_direction.setdefault((row['source'], row['target']), [])
+            there.append((run, row))
+            if _about_row(row) != _about_row(there[0][1]):
+                raise UserError(
+                    f'{there[0][0].workdir} and {run.workdir} were evaluated on different test images ({protocol}, '
+                    f'{row["source"]} -> {row["target"]}): evaluate them anew on the same'
+                )
     return [
         {
             'source': source,
             'target': target,
-            'seeds': [run.seed for run in runs],
+            'seeds': [run.seed for run, _ in found],
             'measures': {
-                name: _over_seeds([row['translated'][name] for row in rows])
-                | {'untouched_source': rows[0].get('untouched_source', {}).get(name)}
-                for name in rows[0]['translated']
-                if all(name in row['translated'] for row in rows)
+                name: _over_seeds(name, [row for _, row in found])
+                for name in found[0][1]['translated']
+                if all(name in row['translated'] for _, row in found)
             },
         }
-        for (source, target), rows in by_direction.items()
+        for (source, target), found in by_direction.items()
     ]
 
 
-def _over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    return {
-        'values': list(values),
-        'mean': statistics.fmean(values),
-        'deviation': statistics.stdev(values) if len(values) > 1 else None,
+def _over_seeds(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    values = [row['translated'][name] for row in rows]
+    found = {
+        'values': values,
+        'mean': float(np.mean(values)),
+        'deviation': float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        'untouched_source': rows[0].get('untouched_source', {}).get(name),
     }
+    # Of as many images as the untouched sources, where sources have several outputs.
+    of_one = [row['one_output'][name] for row in rows if name in row.get('one_output', {})]
+    return found | ({'one_output': float(np.mean(of_one))} if of_one else {})
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
@@ -185,6 +209,9 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             for row in rows
             for found in row['protocols'].get(name, ())
         ]
+        if name not in PROTOCOLS:
+            print(f'{name}: no protocol of this version; its values are in {NAME}')
+            continue
         shown = [
             key for key in PROTOCOLS[name].shown if any(key in found['measures'] for *_, found in entries)
         ]
@@ -200,7 +227,9 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
                     cells = (_cell(found['measures'].get(key)) for key in shown)
                     table.add_row(' -> '.join(direction), _label(row), seeds, *cells)
         console.print(table)
-    print('mean ± standard deviation over seeds; in brackets the untouched source')
+    print(
+        'mean ± standard deviation over seeds; in brackets (one output of each source;) the untouched source'
+    )
 
 
 def _label(row: dict[str, Any]) -> str:
@@ -218,5 +247,5 @@ def _cell(found: dict[str, Any] | None) -> str:
     text = f'{found["mean"]:.3g}'
     if found['deviation'] is not None:
         text += f' ±{found["deviation"]:.2g}'
-    source = found['untouched_source']
-    return text if source is None else f'{text} ({source:.3g})'
+    others = [found[side] for side in ('one_output', 'untouched_source') if found.get(side) is not None]
+    return f'{text} ({"; ".join(f"{other:.3g}" for other in others)})' if others else text

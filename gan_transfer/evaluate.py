@@ -43,11 +43,9 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     gallery = Gallery(run.domains, config.evaluation.gallery_images)
     with from_user():
         final = evaluator(lambda batch: translator(run.params, batch), gallery.watch)
-    results = {
-        **_about(config, dataset, run),
-        'checkpoint': _about_checkpoint(config, run),
-        'protocols': final,
-    }
+    about, checkpoint = _about(config, dataset, run), _about_checkpoint(config, run)
+    earlier = _earlier(about, workdir) if processes.is_first() else {}
+    results = {**about, 'checkpoint': checkpoint, 'protocols': _with_earlier(final, earlier, checkpoint)}
     images = run.step * config.batch_size
 
     def report() -> list[storage.Path]:
@@ -66,7 +64,9 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     if best is not None:
         with from_user():
             found = evaluator(lambda batch: translator(best.params, batch))
-        results['best'] = {'checkpoint': _about_checkpoint(config, best), 'protocols': found}
+        checkpoint = _about_checkpoint(config, best)
+        protocols = _with_earlier(found, earlier.get('best', {}), checkpoint)
+        results['best'] = {'checkpoint': checkpoint, 'protocols': protocols}
         if processes.is_first():
             images = best.step * config.batch_size
             print_results(found, f'best checkpoint by these test images, after {images} images')
@@ -119,6 +119,38 @@ def evaluate_folders(
     with from_user():
         print(_write(results, workdir))
     return results
+
+
+def _earlier(about: dict[str, Any], workdir: str) -> dict[str, Any]:
+    """Returns the results that are in `workdir` of the same method and data by the same versions; {} where none are."""
+    path = storage.place(workdir, NAME)
+    if not storage.exists(path):
+        return {}
+    try:
+        found = json.loads(storage.read(path))
+    except ValueError:
+        return {}  # damaged; it is written anew
+    same = isinstance(found, dict) and all(found.get(key) == value for key, value in about.items())
+    return found if same else {}
+
+
+def _with_earlier(
+    found: dict[str, Any], earlier: dict[str, Any], checkpoint: dict[str, int]
+) -> dict[str, Any]:
+    """Adds protocols that were run before, on the same checkpoint and as many images; those of `found` replace them."""
+    if earlier.get('checkpoint') != checkpoint:
+        return found
+
+    def counts(result: dict[str, Any]) -> list[tuple[str, str, int]]:
+        return [(row['source'], row['target'], row['count']) for row in result['directions']]
+
+    wanted = counts(next(iter(found.values())))
+    kept = {
+        name: result
+        for name, result in earlier['protocols'].items()
+        if name not in found and counts(result) == wanted
+    }
+    return kept | found
 
 
 def _write(results: dict[str, Any], workdir: str) -> storage.Path:

@@ -20,12 +20,12 @@ from jaxtyping import Array, Float
 from gan_transfer.importers import feature_weights
 from gan_transfer.importers.feature_weights import FeatureWeights
 from gan_transfer.metrics import lpips, resize
-from gan_transfer.networks import inception
+from gan_transfer.networks import imagenet, inception
 from gan_transfer.networks.efficientnet import EfficientNetLite0
 from gan_transfer.networks.imagenet import NETWORKS
 from gan_transfer.state import to_float
 
-RESIZES = ('legacy', 'clean')
+RESIZES = ('legacy', 'clean', 'egsde_celeba_hq')
 SMALLEST = 32  # px; AlexNet and VGG16 are shown smaller images magnified by a whole number
 
 Maps = Float[Array, 'b _ _ _']
@@ -106,7 +106,9 @@ def fid_inception(path: str | pathlib.Path, *, resize_by: str = 'legacy') -> Fro
     Args:
       path: of the file.
       resize_by: 'legacy', bilinear to 299 px in the network and without antialiasing, as pytorch-fid; or 'clean',
-        bicubic and antialiased on the host, as clean-fid, whose network also has another zero: (value - 128) / 128.
+        bicubic and antialiased on the host, as clean-fid, whose network also has another zero: (value - 128) / 128; or
+        'egsde_celeba_hq', bilinear and antialiased on the host, and normalized before the network scales what it takes
+        for values in [0, 1], as EGSDE's code does for faces.
 
     Raises:
       ValueError: for another resizing, a missing file, or one of another network.
@@ -116,8 +118,11 @@ def fid_inception(path: str | pathlib.Path, *, resize_by: str = 'legacy') -> Fro
     params, sha256 = feature_weights.read_inception('fid', path)
     if resize_by == 'legacy':
         return FromFile(_inception('fid', params, _scaled), sha256)
-    features = _inception('fid', params, lambda images: (images - 128) / 128)
-    return FromFile(lambda images: features(resize.clean(np.asarray(images), inception.SIZE)), sha256)
+    if resize_by == 'clean':
+        features = _inception('fid', params, lambda images: (images - 128) / 128)
+        return FromFile(lambda images: features(resize.clean(np.asarray(images), inception.SIZE)), sha256)
+    features = _inception('fid', params, lambda images: 2 * imagenet.normalize(_scaled(images)) - 1)
+    return FromFile(lambda images: features(resize.eight_bit(np.asarray(images), inception.SIZE)), sha256)
 
 
 def torchvision_inception(path: str | pathlib.Path) -> FromFile:

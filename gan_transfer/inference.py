@@ -5,6 +5,7 @@ import sys
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_transfer import data, sharding
@@ -19,8 +20,13 @@ Fields = dict[str, np.ndarray]  # of a batch, by name
 class Translator:
     """Translates batches of any length in parts of one length, so that one compiled program serves all."""
 
-    def __init__(self, experiment: Experiment, batch_size: int, seed: int = 0):
+    def __init__(
+        self, experiment: Experiment, batch_size: int, seed: int = 0, *, must_be_finite: bool = True
+    ):
         """Args: an experiment; images in a part; the seed of what a method draws while it translates.
+
+        A number that is not finite would become a black pixel; it is an error but where `must_be_finite` says
+        otherwise, as for the samples of a training, which looks after such numbers itself.
 
         The devices of the experiment's mesh share a part, which is made longer where they do not divide it. Every
         process is given the whole batch, and gets all of the images.
@@ -29,10 +35,18 @@ class Translator:
         self._key = jax.random.key(seed)
         shares = sharding.batch_parts(experiment.mesh)
         self._batch_size = -(-batch_size // shares) * shares
-        self._finish = jax.jit(to_uint8, out_shardings=sharding.replicated(experiment.mesh))
+        self._must_be_finite = must_be_finite
+        self._finish = jax.jit(
+            lambda images: (to_uint8(images), jnp.isfinite(images).all()),
+            out_shardings=sharding.replicated(experiment.mesh),
+        )
 
     def __call__(self, params: dict[str, Any], batch: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`."""
+        """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`.
+
+        Raises:
+          UserError: where they are not finite, see above.
+        """
         count = len(batch['source'])
         parts = []
         for start in range(0, count, self._batch_size):
@@ -42,7 +56,10 @@ class Translator:
             }
             placed = {name: sharding.from_all(self._experiment.mesh, x) for name, x in part.items()}
             images = self._experiment.translate(params, placed, self._key)
-            parts.append(np.asarray(self._finish(images)))
+            finished, finite = self._finish(images)
+            if self._must_be_finite and not finite:
+                raise UserError('the generator does not give finite numbers: its weights are of no use')
+            parts.append(np.asarray(finished))
         return np.concatenate(parts)[:count]
 
 

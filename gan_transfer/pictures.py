@@ -65,7 +65,11 @@ def choose_samples(
         row_domains = [i % len(domains) for i in range(rows)]
         sources = np.stack([example(domain, i) for i, domain in enumerate(row_domains)])
         column_domains = [i % len(domains) for i in range(columns)]
-        targets = np.stack([example(domain, rows + i) for i, domain in enumerate(column_domains)])
+        # From behind the rows' own images, as long as there are any: none of them is a row's truth.
+        left = {domain: max(len(order[domains[domain]]) - rows, 1) for domain in column_domains}
+        targets = np.stack(
+            [example(domain, rows + i % left[domain]) for i, domain in enumerate(column_domains)]
+        )
         batch = {
             'source': np.repeat(sources, columns, axis=0),
             'target': np.tile(targets, (rows, 1, 1, 1)),

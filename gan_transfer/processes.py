@@ -3,12 +3,13 @@
 import contextlib
 import faulthandler
 import os
+import socket
 import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +19,8 @@ from gan_transfer.errors import UserError, is_loss
 
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
+# Processes that have not all found each other after so many seconds end.
+START_SECONDS = 300
 # Processes that meet one mistake leave within so many seconds of one another.
 TOGETHER_SECONDS = 10
 # Where a cluster says that it started one process only, which then has all of its host's devices.
@@ -50,6 +53,8 @@ def joined(
       UserError: where some are given and others not, or the index is not below the count.
     """
     jax.config.update('jax_enable_preemption_service', preemption)
+    # JAX aborts the process from a thread of its own, where no Python gets a word in; a dump of all threads is no help.
+    faulthandler.disable()
     if not _start(coordinator, count, index):
         yield
         return
@@ -58,11 +63,7 @@ def joined(
         f'error: {name} cannot go on: it was killed, or another process is gone; the same commands, all of them '
         'again, go on from the last checkpoint'
     )
-    # JAX aborts the process from a thread of its own, where no Python gets a word in; a dump of all threads is no help.
-    faulthandler.disable()
-    watch = subprocess.Popen(
-        [sys.executable, '-c', _WATCH, lost], stdin=subprocess.PIPE, start_new_session=True
-    )
+    watch = _watch(lost)
     try:
         yield
     except Exception as error:
@@ -81,6 +82,24 @@ def joined(
         _end(watch)
         raise
     _end(watch)
+
+
+def _watch(line: str) -> subprocess.Popen:
+    """Starts what prints a line if this process ends without a word to it."""
+    command = [sys.executable, '-c', _WATCH, line]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _initialize(*given: Any, **more: Any) -> None:
+    """Joins the other processes; where they do not find each other, JAX aborts this one, and a line says so."""
+    watch = _watch(
+        f'error: the processes did not find each other within {START_SECONDS} seconds, or two had one index; every one '
+        'needs the same --coordinator and --process_count and a --process_index of its own, where no cluster tells'
+    )
+    try:
+        jax.distributed.initialize(*given, initialization_timeout=START_SECONDS, **more)
+    finally:
+        watch.communicate(b'still there')
 
 
 def _leave(watch: subprocess.Popen, status: int) -> NoReturn:
@@ -112,7 +131,7 @@ def _start(coordinator: str | None, count: int | None, index: int | None) -> boo
         return False
     if len(missing) == 3:
         try:
-            jax.distributed.initialize(**limits)
+            _initialize(**limits)
         except ValueError as error:
             if 'coordinator_address' not in str(error):  # JAX's word for: there is no cluster
                 raise
@@ -124,10 +143,25 @@ def _start(coordinator: str | None, count: int | None, index: int | None) -> boo
         )
     if index >= count:
         raise UserError(f'--process_index is {index}; it must be below --process_count, {count}')
-    if ':' not in coordinator:
-        raise UserError(f'--coordinator is {coordinator!r}; it is written HOST:PORT')
-    jax.distributed.initialize(coordinator, count, index, cluster_detection_method='deactivate', **limits)
+    host, _, port = coordinator.rpartition(':')
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UserError(f'--coordinator is {coordinator!r}; it is written HOST:PORT, a port from 1 to 65535')
+    if index == 0:
+        _check_port(int(port))
+    _initialize(coordinator, count, index, cluster_detection_method='deactivate', **limits)
     return True
+
+
+def _check_port(port: int) -> None:
+    """Raises UserError where the first process cannot listen: JAX would end in a segmentation fault."""
+    with socket.socket() as there:
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            there.bind(('', port))
+        except OSError as error:
+            raise UserError(
+                f'--coordinator: port {port} of this machine cannot be had: {error.strerror}'
+            ) from error
 
 
 def is_first() -> bool:

@@ -25,7 +25,10 @@ class Sampler:
             config,
         )
         self._translator = Translator(
-            experiment, min(config.evaluate_batch_size, len(self.samples.batch['source'])), config.seed
+            experiment,
+            min(config.evaluate_batch_size, len(self.samples.batch['source'])),
+            config.seed,
+            must_be_finite=False,
         )
         self._image_size = config.image_size
 

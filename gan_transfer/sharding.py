@@ -11,10 +11,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA, FSDP, SPATIAL = AXES = ('data', 'fsdp', 'spatial')
 BATCH = (DATA, FSDP)  # the axes that the batch is split along
+# An axis of a TPU's wiring may have to serve two of the mesh: 4x4 chips with `fsdp` 2.
+PLACING = {'allow_split_physical_axes': True}
 WHOLE = -1  # in place of a number: no axis of an array is split
 
 
@@ -55,8 +58,9 @@ def make_mesh(
     """
     devices = jax.devices() if devices is None else list(devices)
     sizes = mesh_sizes(len(devices), data=data, fsdp=fsdp, spatial=spatial)
+    placed = mesh_utils.create_device_mesh(sizes, devices, **PLACING)
     # Auto: inside jit the compiler places what shard_map leaves open; Explicit axes refuse a plain reshape.
-    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * 3)
 
 
 def inference_mesh(devices: Sequence[Any], *, data: int, fsdp: int, spatial: int) -> Mesh:

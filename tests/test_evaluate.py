@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from gan_transfer import compare, evaluate
 from tests import command, run_folder
 
 MORE = ('--config.data.domains=openmoji,openmoji_line', '--config.train_images=16')
@@ -94,6 +95,63 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
     assert there['absolute_error']['deviation'] == pytest.approx(0.01)
     assert back['absolute_error']['deviation'] == 0
     assert longer['protocols']['paired_test'][0]['measures']['absolute_error']['deviation'] is None
+
+    write('elsewhere', 0.0, seed=4)
+    path = tmp_path / 'elsewhere' / 'evaluation.json'
+    moved = json.loads(path.read_text())
+    moved['protocols']['paired_test']['directions'][1]['count'] += 1
+    path.write_text(json.dumps(moved))
+    line = command.error_line('--mode=compare', f'--workdir={tmp_path}')
+    assert (
+        'elsewhere and seed_0 were evaluated on different test images (paired_test, openmoji_line ->' in line
+    )
+    moved['protocols']['paired_test']['directions'][1].pop('count')
+    path.write_text(json.dumps(moved))
+    assert "evaluation.json is damaged ('count')" in command.error_line(
+        '--mode=compare', f'--workdir={tmp_path}'
+    )
+
+
+def test_several_outputs_stand_beside_one_of_each_source():
+    def run(seed, value):
+        row = {'source': 'a', 'target': 'b', 'count': 9}
+        row |= {'translated': {'fid_torchvision': value}, 'one_output': {'fid_torchvision': 10 * value}}
+        row |= {'untouched_source': {'fid_torchvision': 50.0}}
+        config = {'method.name': 'stargan_v2'}
+        return compare.Run(f'run_{seed}', seed, config, 8, {'of_tomorrow': {'directions': [row]}})
+
+    (row,) = compare.summarize([run(0, 1.0), run(1, 2.0)])
+    (found,) = row['protocols']['of_tomorrow']
+    assert found['measures']['fid_torchvision'] == {
+        'values': [1.0, 2.0],
+        'mean': 1.5,
+        'deviation': pytest.approx(0.5**0.5),
+        'untouched_source': 50.0,
+        'one_output': 15.0,
+    }
+    assert compare._cell(found['measures']['fid_torchvision']) == '1.5 ±0.71 (15; 50)'
+
+
+def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
+    def result(count):
+        return {'directions': [{'source': 'a', 'target': 'b', 'count': count}]}
+
+    about, checkpoint = {'method': 'cut', 'data': {'domains': ['a', 'b']}}, {'step': 4, 'images': 8}
+    before = {
+        **about,
+        'checkpoint': checkpoint,
+        'protocols': {'default': result(9), 'paired_test': result(8)},
+    }
+    (tmp_path / 'evaluation.json').write_text(json.dumps(before))
+    earlier = evaluate._earlier(about, str(tmp_path))
+    assert earlier == before
+    assert evaluate._earlier({**about, 'method': 'cyclegan'}, str(tmp_path)) == {}
+    found = {'cut_test_test': result(9)}
+    assert evaluate._with_earlier(found, earlier, checkpoint) == {'default': result(9), **found}
+    assert evaluate._with_earlier(found, earlier, {'step': 5, 'images': 10}) == found
+    assert evaluate._with_earlier({'default': result(7)}, earlier, checkpoint) == {'default': result(7)}
+    (tmp_path / 'evaluation.json').write_text('{')
+    assert evaluate._earlier(about, str(tmp_path)) == {}
 
 
 def test_nothing_to_compare_is_one_line(tmp_path):

@@ -48,7 +48,10 @@ def domain_and_index(images):
     return list(zip(values // 100, values % 100, strict=True))
 
 
-def test_targets_across_and_never_the_truth(dataset, config):
+@pytest.mark.parametrize('length', [20, 6, 5])
+def test_targets_across_and_never_the_truth(dataset, config, length):
+    for images in dataset.test.values():
+        images.length = length
     samples = choose(dataset, ('source', 'target', 'target_domain'), config)
     sources, targets = domain_and_index(samples.sources), domain_and_index(samples.targets)
     assert [domain for domain, _ in sources] == [0, 1, 0, 1]

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -64,6 +65,41 @@ def test_a_mistake_is_one_line_of_every_process(tmp_path):
         assert len(lines) == 1
         assert 'mesh.fsdp x mesh.spatial is 3 x 1 = 3, which does not divide the 2 device(s)' in lines[0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('coordinator', 'message'),
+    [
+        ('127.0.0.1:abc', "is '127.0.0.1:abc'; it is written HOST:PORT, a port from 1 to 65535"),
+        ('127.0.0.1', 'it is written HOST:PORT'),
+        ('127.0.0.1:0', 'a port from 1 to 65535'),
+        ('127.0.0.1:{port}', 'of this machine cannot be had: Address already in use'),
+    ],
+)
+def test_a_coordinator_that_cannot_be(coordinator, message, tmp_path):
+    with socket.create_server(('', 0)) as taken:
+        coordinator = coordinator.format(port=taken.getsockname()[1])
+        line = command.error_line(
+            *command.TINY_CYCLEGAN,
+            *(f'--coordinator={coordinator}', '--process_count=2', '--process_index=0'),
+            f'--workdir={tmp_path / "run"}',
+        )
+    assert message in line
+
+
+def test_processes_that_do_not_find_each_other_end_with_a_line(tmp_path):
+    """The second of two with nobody at the address; JAX would abort it after minutes, with a dump of all threads."""
+    with socket.create_server(('', 0)) as free:
+        port = free.getsockname()[1]
+    code = (
+        'from gan_transfer import processes\n'
+        'processes.START_SECONDS = 3\n'
+        f'with processes.joined("127.0.0.1:{port}", 2, 1): pass'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=command.ROOT)
+    assert done.returncode != 0
+    assert 'error: the processes did not find each other within 3 seconds' in done.stderr
+    assert 'Current thread' not in done.stderr
 
 
 def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):

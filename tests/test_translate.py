@@ -3,6 +3,7 @@
 import shutil
 import types
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
@@ -270,3 +271,6 @@ def test_translating_arrays(stargan_v2, data, tmp_path):
     }.items():
         with pytest.raises(ValueError, match=message):
             inference.translate_images(run, both, **arguments)
+    broken = run._replace(params=jax.tree.map(lambda x: x * np.nan, run.params))
+    with pytest.raises(UserError, match='does not give finite numbers'):
+        inference.translate_images(broken, both, targets=targets, target_domain='day')

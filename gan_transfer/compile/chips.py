@@ -25,9 +25,10 @@ class Chip:
 
     Attributes:
       platform: JAX's name of it.
-      kind: beginning of JAX's `device_kind`.
+      kinds: what JAX calls it, its `device_kind`.
       flops: bfloat16 operations a second.
-      memory: bytes that a program can have; of an H100's 80 GB what its driver leaves.
+      float32_flops: the same by JAX's default for float32: passes of bfloat16 on a TPU, TF32 on a GPU.
+      memory: bytes that a program can have: what libtpu gives as its limit; of an H100's 80 GB what its driver leaves.
       memory_bandwidth: bytes a second.
       link: bytes a second, one way, of one link to a neighbour (TPU) or of all links to the GPUs of the host.
       network: bytes a second, one way, between hosts, for each GPU; 0 for TPUs, whose slices need none.
@@ -35,8 +36,9 @@ class Chip:
     """
 
     platform: str
-    kind: str
+    kinds: tuple[str, ...]
     flops: float
+    float32_flops: float
     memory: int
     memory_bandwidth: float
     link: float
@@ -45,12 +47,14 @@ class Chip:
 
 
 CHIPS = {
-    'v4': Chip('tpu', 'TPU v4', 275e12, 32 * GIB, 1228e9, 50e9, 0, _CUBES[:10]),
-    'v5e': Chip('tpu', 'TPU v5 lite', 197e12, 16 * GIB, 819e9, 50e9, 0, _SQUARES),
-    'v5p': Chip('tpu', 'TPU v5', 459e12, 95 * GIB, 2765e9, 100e9, 0, _CUBES),
-    'v6e': Chip('tpu', 'TPU v6 lite', 918e12, 32 * GIB, 1640e9, 100e9, 0, _SQUARES),
+    'v4': Chip('tpu', ('TPU v4',), 275e12, 275e12, 123 * GIB // 4, 1228e9, 50e9, 0, _CUBES[:10]),
+    'v5e': Chip('tpu', ('TPU v5 lite', 'TPU v5e'), 197e12, 197e12, 63 * GIB // 4, 819e9, 50e9, 0, _SQUARES),
+    'v5p': Chip('tpu', ('TPU v5', 'TPU v5p'), 459e12, 459e12, 9574 * GIB // 100, 2765e9, 100e9, 0, _CUBES),
+    'v6e': Chip(
+        'tpu', ('TPU v6 lite', 'TPU v6e'), 918e12, 918e12, 125 * GIB // 4, 1640e9, 100e9, 0, _SQUARES
+    ),
     'h100': Chip(
-        *('cuda', 'NVIDIA H100', 989e12, 84_929_347_584, 3352e9, 450e9, 50e9),
+        *('cuda', ('NVIDIA H100 80GB HBM3',), 989e12, 494.5e12, 84_929_347_584, 3352e9, 450e9, 50e9),
         slices=('1', '2', '4', '8', '16', '32', '64', '128', '256', '512'),
     ),
 }
@@ -121,5 +125,4 @@ def find_slice(name: str) -> Slice:
 
 def find_chip(device_kind: str) -> Chip | None:
     """Returns the chip that JAX calls `device_kind`, or None for one that is not in the table."""
-    matches = [chip for chip in CHIPS.values() if device_kind.startswith(chip.kind)]
-    return max(matches, key=lambda chip: len(chip.kind), default=None)
+    return next((chip for chip in CHIPS.values() if device_kind in chip.kinds), None)

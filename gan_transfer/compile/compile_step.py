@@ -109,7 +109,11 @@ def measure(
     own = costs.library_flops(program)
     counted = {} if own else compiled.cost_analysis() or {}
     flops = own or counted.get('flops') or None
-    moved = counted.get('bytes accessed') or costs.total(traffic.values()).bytes
+    moved = counted.get('bytes accessed')
+    if not moved:
+        moved = costs.total(traffic.values()).bytes
+    elif costs.uses_fast_memory(program):  # which the compiler's count takes in, at the speed of main memory
+        moved = costs.total(traffic.values()).padded_bytes
     found = {
         'memory': {
             'peak_bytes': memory.peak_memory_in_bytes,
@@ -137,7 +141,7 @@ def measure(
     needed = memory.peak_memory_in_bytes + memory.generated_code_size_in_bytes
     found['fits'] = needed <= chip.memory
     if flops and config.accumulation == 1:  # otherwise they are those of a microbatch: a loop is counted once
-        line = estimate(chip, flops, moved, collectives, part)
+        line = estimate(chip, flops, moved, collectives, part, config.compute_dtype)
         found['roofline'] = {
             'compute_seconds': line.compute,
             'memory_seconds': line.memory,

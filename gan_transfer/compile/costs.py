@@ -18,7 +18,7 @@ _FREE = {
     *('while', 'conditional', 'call', 'opt-barrier', 'copy-done', 'async-done', 'slice-done'),
     *(form for name in COLLECTIVES for form in (name, f'{name}-start', f'{name}-done')),
 }
-_PARTS = {'slice', 'slice-start', 'dynamic-slice', 'gather'}  # they read no more than they write
+_PARTS = {'slice', 'dynamic-slice', 'gather'}  # they read no more than they write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +53,14 @@ class Traffic:
 
 
 def collectives(program: Program) -> list[Collective]:
-    """Returns every exchange between devices, in the order of the text."""
-    return [
+    """Returns every exchange between devices, in the order of the text; one of a device with itself is none."""
+    found = [
         _collective(instruction)
         for instructions in program.computations.values()
         for instruction in instructions
         if instruction.opcode.removesuffix('-start') in COLLECTIVES
     ]
+    return [one for one in found if one.group > 1]
 
 
 def traffic(program: Program) -> dict[str, Traffic]:
@@ -77,13 +78,25 @@ def traffic(program: Program) -> dict[str, Traffic]:
         if instruction.opcode in _FREE:
             continue
         read = [array for operand in instruction.operands for array in made.get(operand, ())]
-        if instruction.opcode in _PARTS:
-            read = list(instruction.arrays)
-        moved = [array for array in (*read, *instruction.arrays) if array.in_main_memory]
+        written = instruction.arrays
+        if instruction.opcode == 'copy-start':
+            written = written[:1]  # behind it stands the source once more
+        elif instruction.opcode == 'slice-start':
+            # Its operands, the result, and what it waits by; of the operand it reads as much as it writes.
+            written = written[1:2]
+            read = [dataclasses.replace(written[0], in_main_memory=read[0].in_main_memory)]
+        elif instruction.opcode in _PARTS:
+            read = list(written)
+        moved = [array for array in (*read, *written) if array.in_main_memory]
         found[_kind(instruction)] += Traffic(
             1, sum(array.bytes for array in moved), sum(array.padded_bytes for array in moved)
         )
     return dict(sorted(found.items(), key=lambda item: -item[1].padded_bytes))
+
+
+def uses_fast_memory(program: Program) -> bool:
+    """Whether the program keeps arrays in a chip's own fast memory, as libtpu's does when it optimizes."""
+    return any(not array.in_main_memory for instruction in program.run() for array in instruction.arrays)
 
 
 def library_flops(program: Program) -> int:

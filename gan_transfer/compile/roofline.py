@@ -14,7 +14,7 @@ class Roofline:
     Attributes:
       compute: all operations at the chip's peak.
       memory: all bytes at the bandwidth of its main memory.
-      exchange: all collectives, one after the other.
+      exchange: all collectives, one after the other, by their bytes: a collective's latency is not counted.
       step: the longer of the first two and then the exchange, which nothing hides: no overlap is assumed.
       efficiency: images a second and device against those of a device alone with its share of the batch.
     """
@@ -33,7 +33,12 @@ class Roofline:
 
 
 def estimate(
-    chip: Chip, flops: float, moved: float, collectives: Sequence[Collective], part: Slice | None
+    chip: Chip,
+    flops: float,
+    moved: float,
+    collectives: Sequence[Collective],
+    part: Slice | None,
+    dtype: str = 'bfloat16',
 ) -> Roofline:
     """Returns the roofline of a device's share of a step.
 
@@ -43,9 +48,11 @@ def estimate(
       moved: bytes that one device reads and writes in its main memory.
       collectives: what it exchanges.
       part: the slice that it is of; None: devices that are there, wired in a way that is not known.
+      dtype: that the networks compute in.
     """
     exchange = sum(_seconds(chip, one, part) for one in collectives)
-    return Roofline(flops / chip.flops, moved / chip.memory_bandwidth, exchange)
+    peak = chip.flops if dtype == 'bfloat16' else chip.float32_flops
+    return Roofline(flops / peak, moved / chip.memory_bandwidth, exchange)
 
 
 def _seconds(chip: Chip, one: Collective, part: Slice | None) -> float:

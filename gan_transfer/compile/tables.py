@@ -18,10 +18,16 @@ def summary(report: dict[str, Any]) -> str:
 
 
 def _asked(report: dict[str, Any]) -> str:
+    mesh = {name: count for name, count in report['mesh'].items() if count > 1}
+    parts = report['mesh']['data'] * report['mesh']['fsdp']
+    shared = f' to {report["devices"] // parts}' if report['devices'] > parts else ' each'
+    layout = (
+        '' if set(mesh) <= {'data'} else f', {" x ".join(f"{name} {count}" for name, count in mesh.items())}'
+    )
     return (
         f'{report["method"]}, {report["image_size"]} px, {report["parameters"] / 1e6:.1f} M parameters, '
-        f'{report["compute_dtype"]}: {report["devices"]} x {report["device_kind"]} ({report["topology"]}), '
-        f'{report["batch_per_device"]} images each, {report["batch_size"]} a step'
+        f'{report["compute_dtype"]}: {report["devices"]} x {report["device_kind"]} ({report["topology"]}{layout}), '
+        f'{report["batch_per_device"]} images{shared}, {report["batch_size"]} a step'
     )
 
 
@@ -81,5 +87,5 @@ def _roofline(report: dict[str, Any]) -> str:
         f'roofline    compute {milliseconds["compute"]:.1f} ms, memory {milliseconds["memory"]:.1f} ms, exchange '
         f'{milliseconds["exchange"]:.2f} ms: a step of {milliseconds["step"]:.1f} ms, '
         f'{line["images_per_second"]:.0f} images/s, {line["weak_scaling_efficiency"]:.1%} of one device alone\n'
-        "nothing was run: these are the compiler's counts and the vendor's speeds"
+        "nothing was run: these are the compiler's counts and the vendor's speeds, an exchange's by its bytes alone"
     )

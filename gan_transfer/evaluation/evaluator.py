@@ -236,7 +236,7 @@ class Evaluator:
         for key in parts[0]:
             values = np.concatenate([part[key] for part in parts]).astype(np.float64)
             row[side][key] = float(values.mean())
-            ends[key] = tuple(intervals.of_mean(values, 10 * self._config.evaluation.resamples))
+            ends[key] = intervals.of_mean(values)
             if key == 'diversity' and self._config.evaluation.lpips_batch_mean:
                 batches = [
                     values[i : i + BATCH_OF_MEANS].mean() for i in range(0, len(values), BATCH_OF_MEANS)
@@ -252,10 +252,10 @@ class Evaluator:
           found: features of the translated images, [outputs, sources, d].
         """
         name, resamples = features_name(protocol), self._config.evaluation.resamples
-        real = self._real(protocol, names[1], protocol.reals)
+        real = self._real(protocol, names[1], protocol.reals, as_real=True)
         # As many as there are sources: Fréchet's distance depends on the number.
         other = 'train' if protocol.reals == 'test' else 'test'
-        floor = self._real(protocol, names[1], other, at_most=found.shape[1]).features
+        floor = self._real(protocol, names[1], other, at_most=found.shape[1], as_real=True).features
         source = self._real(protocol, names[0], 'test')
         row['images'] = {
             'generated': found.shape[0] * found.shape[1],
@@ -279,7 +279,7 @@ class Evaluator:
                 for key, nearest in RETRIEVAL.items():
                     hits = (ranks < nearest).astype(np.float64)
                     row[side][key] = float(hits.mean())
-                    row['intervals'][side][key] = tuple(intervals.of_mean(hits, 10 * resamples))
+                    row['intervals'][side][key] = intervals.of_mean(hits)
 
 
 def about_versions() -> dict[str, str]:

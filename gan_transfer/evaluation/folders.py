@@ -24,7 +24,7 @@ def compare_folders(
     Args:
       real, generated: the folders; their images are read in the order of their paths, folders inside included.
       source: the folder of the images that `generated` are translations of: untouched, they are the ceiling.
-      resize: to `config.image_size`; else all images must have one size.
+      resize: to `config.image_size`; else all images must have one size, but for `egsde`'s real ones.
 
     Raises:
       ValueError: for a folder without images, an image that cannot be read, sizes that differ, numbers of images other
@@ -58,6 +58,8 @@ def compare_folders(
         sides = {
             side: measure(_batches(paths, config, size), features.function) for side, paths in files.items()
         }
+        if not protocol.reals_at_own_size:
+            _check_sizes({side: measured.size for side, measured in sides.items()})
         pairs = _to_compare({side: measured.features for side, measured in sides.items()})
         compared = {
             name: sets.compare(*pair, features_name(protocol), settings.resamples)
@@ -76,6 +78,12 @@ def compare_folders(
             'standard_errors': {name: of_pair.standard_errors for name, of_pair in compared.items()},
         }
     return found
+
+
+def _check_sizes(sizes: dict[str, tuple[int, int]]) -> None:
+    if len(set(sizes.values())) > 1:
+        there = ', '.join(f'{side} images have {w}x{h} px' for side, (h, w) in sizes.items())
+        raise ValueError(f'{there}; --config.image_size=N resizes all')
 
 
 def _to_compare(features: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

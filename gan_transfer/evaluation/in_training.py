@@ -30,7 +30,7 @@ class InTraining:
         """Raises ValueError where a protocol of the config cannot be run."""
         method = experiment.method
         self._evaluator = Evaluator(config, dataset, method, method.directions(len(dataset.domains)))
-        self._translator = Translator(experiment, config.evaluate_batch_size)
+        self._translator = Translator(experiment, config.evaluate_batch_size, must_be_finite=False)
         self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
         self._batch_size = config.batch_size
         self._best, self._best_step, self._last = math.inf, None, math.nan

@@ -36,8 +36,10 @@ class Translated(NamedTuple):
     truths: list[np.ndarray] | None
 
 
-def load_images(images: Any, indices: list[int], image_size: int, interpolation: str = CUBIC) -> np.ndarray:
-    """Returns images of a data set, resized: uint8 [n, image_size, image_size, 3].
+def load_images(
+    images: Any, indices: list[int], image_size: int | None, interpolation: str = CUBIC
+) -> np.ndarray:
+    """Returns images of a data set, resized: uint8 [n, image_size, image_size, 3]; None: as they are, of one size.
 
     Raises:
       ValueError: naming an image that cannot be read: a protocol counts every image once.
@@ -47,7 +49,8 @@ def load_images(images: Any, indices: list[int], image_size: int, interpolation:
         example = images[i]
         if example.key != images.keys[i]:
             raise ValueError(f'the image {images.keys[i]} cannot be read, and an evaluation takes all images')
-        found.append(data.resize(example.image, (image_size, image_size), interpolation))
+        size = example.image.shape[:2] if image_size is None else (image_size, image_size)
+        found.append(data.resize(example.image, size, interpolation))
     return np.stack(found)
 
 
@@ -78,7 +81,11 @@ def translate_all(
     latent = takes_target and protocol.styles == 'latent'
     styles = (dataset.test if protocol.styles == 'test' else dataset.train)[target_name]
     rng = np.random.default_rng([SEED, source, target])
-    drawn = rng.integers(len(styles), size=(protocol.outputs, len(sources)))
+    if protocol.outputs == 1:
+        drawn = rng.integers(len(styles), size=(1, len(sources)))
+    else:  # the outputs of a source by different images: those by one would differ in nothing
+        orders = [rng.permutation(len(styles)) for _ in range(len(sources))]
+        drawn = np.stack([np.resize(order, protocol.outputs) for order in orders], axis=1)
     codes = rng.normal(size=(protocol.outputs, len(sources), method.latent_size or 1)).astype(np.float32)
     for count, indices in in_batches(len(sources), config.evaluate_batch_size):
         fixed = {

@@ -24,9 +24,10 @@ class Protocol:
       headline: the measure by which the best checkpoint is chosen; lower is better for all of them.
       shown: the measures in the table on the terminal; all are in `evaluation.json`.
       features: what sets of images are compared by; empty: sets are not compared.
-      resize: of the images for Inception, `networks/inception.py`.
+      resize: of the images for Inception, `feature_networks.RESIZES`.
       interpolation: of test and training images to `image_size`, 'cubic' or 'linear'.
       reals: the split of the target domain that translated test images are compared with.
+      reals_at_own_size: whether these are measured without resizing them to `image_size` first.
       styles: where the target images of methods that take one come from: 'train' or 'test' images of the target domain;
         'latent': latent codes in their place.
       outputs: translations of each source.
@@ -43,6 +44,7 @@ class Protocol:
     resize: str = 'legacy'
     interpolation: str = 'cubic'
     reals: str = 'test'
+    reals_at_own_size: bool = False
     styles: str = 'train'
     outputs: int = 1
     measures: tuple[str, ...] = ()
@@ -51,11 +53,12 @@ class Protocol:
 
 
 EGSDE = Protocol(
-    about='500 test images each translated once against 500 test images, as EGSDE (Zhao et al. 2022) on AFHQ, with '
-    'the distance to the untouched source',
+    about='500 test images each translated once against 500 test images, which keep the size of their files, as EGSDE '
+    '(Zhao et al. 2022) on AFHQ, with the distance to the untouched source',
     headline='fid_inception_legacy',
     shown=('fid_inception_legacy', 'source_l2', 'source_psnr', 'source_ssim'),
     features='inception',
+    reals_at_own_size=True,
     measures=('source_l2', 'source_psnr', 'source_ssim'),
     counts=(500, 500),
 )
@@ -101,9 +104,15 @@ PROTOCOLS = {
     'egsde': EGSDE,
     'egsde_celeba_hq': dataclasses.replace(
         EGSDE,
-        about='as egsde, from male to female faces of CelebA-HQ in the split of StarGAN v2: 1000 test images against '
-        'all training images of the target domain',
+        about='EGSDE (Zhao et al. 2022) from male to female faces of CelebA-HQ in the split of StarGAN v2: 1000 test '
+        'images against all training images of the target domain; bilinear to image_size and to 299 px, and '
+        "normalized as a classifier's input before FID's Inception scales them once more",
+        headline='fid_inception_egsde_celeba_hq',
+        shown=('fid_inception_egsde_celeba_hq', 'source_l2', 'source_psnr', 'source_ssim'),
+        resize='egsde_celeba_hq',
+        interpolation='linear',
         reals='train',
+        reals_at_own_size=False,
         counts=(1000, 1000),
     ),
     'stargan_v2_latent': Protocol(

@@ -22,23 +22,33 @@ class RealFeatures:
         """Returns the 'test' or 'train' images of a domain."""
         return (self._dataset.test if split == 'test' else self._dataset.train)[domain]
 
-    def __call__(self, protocol: Protocol, domain: str, split: str, at_most: int | None = None) -> Measured:
-        """Returns those of all images, or of `at_most`, drawn by a fixed seed."""
-        key = protocol.features, protocol.resize, protocol.interpolation, domain, split, at_most
+    def __call__(
+        self,
+        protocol: Protocol,
+        domain: str,
+        split: str,
+        *,
+        at_most: int | None = None,
+        as_real: bool = False,
+    ) -> Measured:
+        """Returns those of all images, or of `at_most`, drawn by a fixed seed.
+
+        `as_real` images are what translations are compared with, and have the size that the protocol wants of these.
+        """
+        size = None if as_real and protocol.reals_at_own_size else self._config.image_size
+        key = protocol.features, protocol.resize, protocol.interpolation, domain, split, at_most, size
         if key not in self._known:
             images, function = self.images(domain, split), self._set_features(protocol).function
             chosen = np.arange(len(images))
             if at_most is not None:
                 chosen = np.random.default_rng(outputs.SEED).permutation(len(images))[:at_most]
-            self._known[key] = measure(self._batches(images, chosen, protocol), function)
+            self._known[key] = measure(self._batches(images, chosen, protocol, size), function)
         return self._known[key]
 
     def _batches(
-        self, images: Any, chosen: np.ndarray, protocol: Protocol
+        self, images: Any, chosen: np.ndarray, protocol: Protocol, size: int | None
     ) -> Iterator[tuple[int, np.ndarray]]:
-        for count, places in outputs.in_batches(len(chosen), self._config.evaluate_batch_size):
-            indices = chosen[places].tolist()
-            yield (
-                count,
-                outputs.load_images(images, indices, self._config.image_size, protocol.interpolation),
-            )
+        # Of their own sizes one at a time: they may have as many.
+        length = self._config.evaluate_batch_size if size else 1
+        for count, places in outputs.in_batches(len(chosen), length):
+            yield count, outputs.load_images(images, chosen[places].tolist(), size, protocol.interpolation)

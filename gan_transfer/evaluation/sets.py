@@ -22,10 +22,13 @@ class Comparison(NamedTuple):
 def compare(real: np.ndarray, generated: np.ndarray, features: str, resamples: int) -> Comparison:
     """Compares two sets of features by every measure of sets.
 
+    Several outputs of a source are no independent images: they would be each other's neighbours, and bias the kernel
+    distance, which takes pairs of a set to be. Of them Fréchet's distance is taken alone, as StarGAN v2 does.
+
     Args:
       real: [n, d].
       generated: [m, d], or [k, m, d] for k outputs of each of m sources: a half of them is all outputs of half of the
-        sources, as outputs of one source are no independent images.
+        sources.
       features: the end of the distances' names.
       resamples: halves of the sets that intervals are estimated from.
 
@@ -33,20 +36,24 @@ def compare(real: np.ndarray, generated: np.ndarray, features: str, resamples: i
       ValueError: for sets too small: `SMALLEST_SET` images on each side are needed.
     """
     generated = generated[None] if generated.ndim == 2 else generated
+    several = len(generated) > 1
 
-    def measure(a: np.ndarray, b: np.ndarray) -> tuple[dict[str, float], float]:
+    def measure(a: np.ndarray, b: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
         ours, theirs = real[a], np.concatenate(generated[:, b])
-        kid = kernel.distance(ours, theirs)
-        values = {f'kid_{features}': kid.value, f'fid_{features}': frechet.of_features(ours, theirs)}
+        values = {f'fid_{features}': frechet.of_features(ours, theirs)}
+        if several:
+            return values, {}
+        name, kid = f'kid_{features}', kernel.distance(ours, theirs)
         # Halves of a small set have too few neighbours.
         near = min(NEAR, min(len(ours), len(theirs)) - 1)
-        return {**values, **neighbours.compare(ours, theirs, near)._asdict()}, kid.standard_error
+        values = {name: kid.value, **values, **neighbours.compare(ours, theirs, near)._asdict()}
+        return values, {name: kid.standard_error}
 
     counts = len(real), generated.shape[1]
     for count in counts:
         if count < SMALLEST_SET:
             raise ValueError(f'sets of {SMALLEST_SET} images and more can be compared, one has {count}')
-    values, error = measure(*map(np.arange, counts))
+    values, errors = measure(*map(np.arange, counts))
     ends = intervals.of_statistics(lambda a, b: measure(a, b)[0], values, counts, resamples)
     bounded = {
         name: (
@@ -55,4 +62,4 @@ def compare(real: np.ndarray, generated: np.ndarray, features: str, resamples: i
         )
         for name, end in ends.items()
     }
-    return Comparison(values, bounded, {f'kid_{features}': error})
+    return Comparison(values, bounded, errors)

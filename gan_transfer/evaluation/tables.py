@@ -36,25 +36,45 @@ def print_results(results: dict[str, Any], label: str) -> None:
 
 def _cell(row: dict[str, Any], key: str) -> str:
     value, source = row['translated'][key], row.get('untouched_source', {}).get(key)
-    low, high = row['intervals']['translated'].get(key, (value, value))
-    text = f'{value:.3g} ±{(high - low) / 2:.2g}'
-    others = [other for other in (source, row.get('floor', {}).get(key)) if other is not None]
+    text = f'{value:.3g}{_reach(value, row["intervals"]["translated"].get(key))}'
+    sides = (row.get(side, {}).get(key) for side in ('one_output', 'untouched_source', 'floor'))
+    others = [other for other in sides if other is not None]
     if others:
         text += f' ({"; ".join(f"{other:.3g}" for other in others)})'
     better = source is not None and measures.closer(key, measures.comparable(row, key), source)
     return text + (' *' if better else '  ')
 
 
+def _reach(value: float, interval: tuple[float, float] | None) -> str:
+    """Returns how far an interval reaches: one number where it is even, its ends else, nothing where none is known."""
+    if interval is None:
+        return ''
+    below, above = value - interval[0], interval[1] - value
+    if abs(above - below) <= 0.1 * (above + below):
+        return f' ±{(above + below) / 2:.2g}'
+    return f' [{interval[0]:.3g}, {interval[1]:.3g}]'
+
+
 def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]) -> str:
     """Says what stands in the cells, and in how many directions a translation is better than its source."""
     with_floor = any(key in row.get('floor', {}) for row in rows for key in shown)
     brackets = [
+        'one output of each source' if 'one_output' in rows[0] else '',
         'the untouched source' if 'untouched_source' in rows[0] else '',
         'the floor: real against other real images' if with_floor else '',
     ]
-    text = '±: half of a 95 % interval'
+    text = '±: half of a 95 % interval; [ends of it] where it is not even'
     if any(brackets):
         text += f'; in brackets {"; ".join(filter(None, brackets))}'
+    uneven = sorted(
+        {
+            row['images']['floor']
+            for row in rows
+            if 'count' in row and row.get('images', {}).get('floor', row['count']) != row['count']
+        }
+    )
+    if with_floor and uneven:
+        text += f'; the floor is of {", ".join(map(str, uneven))} images, as there are no more'
     closer = result.get('directions_closer_than_the_source')
     if closer:
         counts = ', '.join(

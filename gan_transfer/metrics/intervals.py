@@ -1,9 +1,10 @@
-"""How sure a measured number is: 95 % intervals from the images at hand, by drawing anew from them."""
+"""How sure a measured number is: 95 % intervals from the images at hand."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 from jaxtyping import Float
 
 NORMAL_95 = 1.96  # deviations on either side
@@ -16,11 +17,22 @@ class Interval(NamedTuple):
     high: float
 
 
-def of_mean(values: Float[np.ndarray, 'n'], resamples: int, seed: int = 0) -> Interval:
-    """Returns the interval of a mean over images: percentiles of `resamples` bootstrapped means (Efron 1979)."""
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
-    return Interval(*(float(x) for x in np.percentile(means, (2.5, 97.5))))
+def of_mean(values: Float[np.ndarray, 'n']) -> Interval | None:
+    """Returns the interval of a mean over images; None for one image, which tells nothing of others.
+
+    Student's for measures; Wilson's (1927) for shares, values of 0 and 1 only, where Student's has no width if all
+    agree and leaves [0, 1] near the ends.
+    """
+    count, mean = len(values), float(values.mean())
+    if count < 2:
+        return None
+    if np.isin(values, (0, 1)).all():
+        squared = NORMAL_95**2 / count
+        centre = (mean + squared / 2) / (1 + squared)
+        reach = np.sqrt(squared * mean * (1 - mean) + squared**2 / 4) / (1 + squared)
+        return Interval(float(min(centre - reach, mean)), float(max(centre + reach, mean)))
+    reach = float(scipy.special.stdtrit(count - 1, 0.975) * values.std(ddof=1) / np.sqrt(count))
+    return Interval(mean - reach, mean + reach)
 
 
 def of_statistics(

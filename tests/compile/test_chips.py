@@ -58,6 +58,10 @@ def test_a_device_that_is_there_is_known_by_its_kind():
     assert find_chip('TPU v5 lite') is CHIPS['v5e']
     assert find_chip('TPU v5') is CHIPS['v5p']
     assert find_chip('NVIDIA H100 80GB HBM3') is CHIPS['h100']
+    assert find_chip('NVIDIA H100 PCIe') is None, 'another one, and slower'
+    assert find_chip('TPU v5e') is find_chip('TPU v5 lite') is CHIPS['v5e']
+    assert find_chip('TPU v5p') is find_chip('TPU v5') is CHIPS['v5p']
+    assert find_chip('TPU v6e') is CHIPS['v6e']
     assert find_chip('cpu') is None
 
 
@@ -73,4 +77,6 @@ def test_roofline_of_a_step_that_waits_for_memory():
     assert line.exchange == pytest.approx(2 * 1e8 * 255 / 256 / 200e9 + 1e6 / 2 / 50e9 + 5e5 / 50e9)
     assert line.efficiency == pytest.approx(0.2 / (0.2 + line.exchange))
     assert estimate(chip, 1, 1, [], None).efficiency == 1
-    assert chip.memory == 16 * GIB
+    assert chip.memory == 15.75 * GIB
+    slow = estimate(CHIPS['h100'], 1e12, 0, [], None, 'float32')
+    assert slow.compute == 2 * estimate(CHIPS['h100'], 1e12, 0, [], None).compute

@@ -4,7 +4,15 @@ import pathlib
 
 import pytest
 
-from gan_transfer.compile.costs import Collective, Traffic, collectives, library_flops, total, traffic
+from gan_transfer.compile.costs import (
+    Collective,
+    Traffic,
+    collectives,
+    library_flops,
+    total,
+    traffic,
+    uses_fast_memory,
+)
 from gan_transfer.compile.hlo import Program, parse
 
 COLLECTIVES = {
@@ -35,12 +43,19 @@ def test_traffic_counts_main_memory_once_with_and_without_padding():
     images, kernel = 2 * 2 * 64 * 64 * 8, 4 * 3 * 3 * 8 * 8
     # Rows of 8 and lanes of 128: 64 columns become 128, and so do 8 channels.
     assert found['convolution'] == Traffic(1, images + kernel, 2 * images + 16 * kernel)
-    assert found['slice'].bytes == 2 * 16  # and not the whole array
+    assert found['slice'].bytes == 2 * 16 + 4 * 128  # and not the whole arrays
     # What the loop adds up, seen through the names that hand it on.
     assert found['add'].bytes == 3 * 4 * 64 * 64 * 8
     assert program.count('while') == 1
-    assert total(found.values()).count == 5
+    # Asynchronous ones hand on their source and what they wait by: it is read once, and what is in fast memory is free.
+    assert found['copy'].bytes == kernel
+    assert total(found.values()).count == 7
     assert not any('all-reduce' in kind or 'done' in kind for kind in found)
+
+
+def test_fast_memory_is_seen():
+    assert uses_fast_memory(recorded('v5e'))
+    assert not uses_fast_memory(recorded('h100'))
 
 
 def test_convolutions_of_a_library_are_named_and_counted():

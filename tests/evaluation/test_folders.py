@@ -18,6 +18,8 @@ def folders(tmp_path_factory):
         command.write(root / 'plain' / f'{i}.png', draw(str(50 + i), False))
     (root / 'plain' / '._0.png').write_bytes(b'what macOS leaves beside a file')
     command.write(root / 'plain' / '.ipynb_checkpoints' / '0.png', draw('0', True))
+    for i in range(6):
+        command.write(root / 'large' / f'{i}.png', draw(str(i), True).repeat(2, 0).repeat(2, 1))
     command.write(root / 'mixed' / 'a.png', draw('0', True))
     command.write(root / 'mixed' / 'b.png', draw('0', True)[:20])
     return root
@@ -74,6 +76,12 @@ def test_a_key_of_the_evaluation_changes_no_size(folders, tmp_path):
     ('real', 'generated', 'more', 'message'),
     [
         ('real', 'none', (), 'no such folder'),
+        (
+            'real',
+            'large',
+            (),
+            'generated images have 64x64 px, real images have 32x32 px; --config.image_size',
+        ),
         ('real', 'mixed', (), '32x20 px, the images before it 32x32'),
         ('real', '', (), '--real and --generated go together'),
         ('', '', (), '--source with --real and --generated only'),

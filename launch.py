@@ -58,9 +58,9 @@ MASK = flags.DEFINE_string(
 BEST = flags.DEFINE_bool('best', False, 'translate: by the checkpoint that evaluations found best.')
 OVERWRITE = flags.DEFINE_bool('overwrite', False, 'translate, compile: replace files that exist.')
 FROM = flags.DEFINE_enum(
-    'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2'), 'import: whose PyTorch files they are.'
+    'from', None, ('cut', 'cyclegan', 'pix2pix', 'stargan_v2', 'run'), 'import: whose files; run: our own.'
 )
-CHECKPOINT = flags.DEFINE_string('checkpoint', None, 'import: the file, or the folder of files.')
+CHECKPOINT = flags.DEFINE_string('checkpoint', None, "import: the file, or the folder of files or the run's.")
 COORDINATOR = flags.DEFINE_string(
     'coordinator', None, 'HOST:PORT of the first of several processes, where no cluster tells.'
 )
@@ -213,9 +213,13 @@ def run() -> int:
             best=BEST.value,
         )
     elif MODE.value == 'import':
-        from gan_transfer.import_checkpoint import import_checkpoint
+        from configs import _run
+        from gan_transfer import import_checkpoint as importing
 
-        import_checkpoint(config, WORKDIR.value, FROM.value, CHECKPOINT.value)
+        if FROM.value == 'run':
+            importing.import_run(config, WORKDIR.value, CHECKPOINT.value, _run.get_config(CHECKPOINT.value))
+        else:
+            importing.import_checkpoint(config, WORKDIR.value, FROM.value, CHECKPOINT.value)
     elif MODE.value == 'compile':
         from gan_transfer.compile.compile_step import compile_step
 

@@ -78,7 +78,13 @@ def _with_saved_config(argv: list[str]) -> list[str]:
 
 
 def _with_config(argv: list[str]) -> list[str]:
-    """Puts a config before overrides that have none: for two folders the defaults, else the one saved with the run."""
+    """Puts a config where there is none: for overrides with two folders the defaults, else the one saved with the run.
+
+    A run that is imported gives its own, with overrides or without.
+    """
+    source = _given(argv, 'checkpoint')
+    if _given(argv, 'from') == 'run' and source and _given(argv, 'config') is None:
+        return [argv[0], f'--config={RUN_CONFIG}:{source}', *argv[1:]]
     workdir, two_folders = _given(argv, 'workdir'), _given(argv, 'real') is not None
     if _given(argv, 'config') is not None or _given(argv, 'from') is not None:
         return argv

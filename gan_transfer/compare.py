@@ -137,11 +137,31 @@ def _read_run(folder: storage.Path, name: str) -> Run:
                 _about_row(row)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
-    trained = {key: value for key, value in config.items() if not key.startswith(run_config.NO_TRAINING)}
+    apart = (*run_config.NO_TRAINING, *run_config.NO_WEIGHTS)
+    trained = {key: value for key, value in config.items() if not f'{key}:'.startswith(apart)}
+    trained |= _changes(folder)
     # A run that was left early, or not evaluated since it went on, is no seed of those at their end.
     if images < trained['train_images']:
         trained['images_seen'] = images
     return Run(name, seed, trained, images, protocols)
+
+
+def _changes(folder: storage.Path) -> dict[str, str]:
+    """Returns which changes of its config a run went through, and after how many images: it is no seed of others."""
+    path = folder / run_config.CHANGES
+    with from_user():
+        lines = storage.read(path).splitlines() if storage.exists(path) else []
+    try:
+        found = [json.loads(line) for line in lines]
+        told = [
+            f'{change} at {one["images"]}'
+            for one in found
+            for change in one['changes']
+            if not change.startswith(('train_images:', *run_config.NO_WEIGHTS))
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{path} is damaged ({error})') from error
+    return {'config_changes': '; '.join(told)} if told else {}
 
 
 def _different(configs: Sequence[dict[str, Any]]) -> list[str]:

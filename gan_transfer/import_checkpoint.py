@@ -1,11 +1,16 @@
-"""Turns a published PyTorch checkpoint into a run: a config and a checkpoint of step 0, for every other mode."""
+"""Starts a run from weights that are there: a published PyTorch checkpoint, or another run's.
 
+What it writes is a config and a checkpoint of step 0, for every other mode.
+"""
+
+import contextlib
 import string
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 
-from gan_transfer import run_config, sharding, storage
+from gan_transfer import data, run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment
@@ -29,41 +34,112 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
     Raises:
       UserError: for files that cannot be read or do not fit, and where there is a run.
     """
+    _check_free(workdir)
+    if config.method.name != family:
+        raise UserError(f'--from={family} is not the method of --config, {config.method.name}')
+    with from_user():
+        weights, notes = read_networks(checkpoint, family)
+        domains = _configure(config, family, weights)
+        experiment = _make_experiment(config, domains)
+        params = _params(experiment, family, weights)
+    if family == 'stargan_v2':
+        notes = [*notes, f'domains, alphabetical as the original sorts its folders: {", ".join(domains)}']
+    _write(config, workdir, experiment, domains, Weights(params, params), family, notes)
+
+
+def import_run(config: Any, workdir: str, source: str, source_config: Any) -> None:
+    """Writes `workdir` with the weights of the newest checkpoint of the run in `source`, to go on with on other data.
+
+    Networks whose parameters have other shapes in `config` start with first weights; optimizers, the image pool and the
+    count of images start anew.
+
+    Args:
+      config: of the new run; its data tell the domains.
+      workdir: the new run's folder; must not hold a run.
+      source: the other run's folder.
+      source_config: its config.
+
+    Raises:
+      UserError: where there is no checkpoint, no network fits, or there is a run in `workdir`.
+    """
+    _check_free(workdir)
+    checkpoints = Checkpoints(source)
+    with contextlib.closing(checkpoints):
+        step = checkpoints.latest()
+        if step is None:
+            raise UserError(f'the run in {source!r} has no checkpoint yet')
+        with from_user():
+            there = _make_experiment(source_config, tuple(checkpoints.about(step)['domains']))
+        state = checkpoints.restore(step, there.abstract_state)
+    with from_user():
+        domains = tuple(config.data.domains) or data.open_dataset(config).domains
+        experiment = _make_experiment(config, domains)
+    wanted = {name: _shapes(tree) for name, tree in experiment.abstract_state.params.items()}
+    fitting = [name for name, tree in state.params.items() if wanted.get(name) == _shapes(tree)]
+    if not fitting:
+        raise UserError(f'no network of the run in {source!r} has a place in the config: {", ".join(wanted)}')
+    params = {name: state.params[name] for name in fitting}
+    weights = Weights(
+        params, params | {name: state.average[name] for name in fitting if name in state.average}
+    )
+    images = step * source_config.batch_size
+    _write(config, workdir, experiment, domains, weights, source, [f'{source} after {images} images'])
+
+
+class Weights(NamedTuple):
+    """Parameters by network, and what their averages start from."""
+
+    params: dict[str, Params]
+    average: dict[str, Params]
+
+
+def _check_free(workdir: str) -> None:
     with from_user():
         there = storage.exists(storage.place(workdir, run_config.NAME))
     if there:
         raise UserError(f'{workdir} holds a run already; take another --workdir')
-    if config.method.name != family:
-        raise UserError(f'--from={family} is not the method of --config, {config.method.name}')
+
+
+def _make_experiment(config: Any, domains: tuple[str, ...]) -> Experiment:
+    mesh = sharding.make_mesh(jax.local_devices()[:1])
+    return make_experiment(config, domains=len(domains), mesh=mesh)
+
+
+def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _write(
+    config: Any,
+    workdir: str,
+    experiment: Experiment,
+    domains: tuple[str, ...],
+    weights: Weights,
+    source: str,
+    notes: Sequence[str],
+) -> None:
+    """Writes the run, and prints where its weights are from."""
     console = make_console()
-    with from_user():
-        weights, notes = read_networks(checkpoint, family)
-        domains = _configure(config, family, weights)
-        mesh = sharding.make_mesh(jax.local_devices()[:1])
-        experiment = make_experiment(config, domains=len(domains), mesh=mesh)
-        params = _params(experiment, family, weights)
     state = experiment.init(config.seed)
-    fresh = [name for name in state.params if name not in params]
+    fresh = [name for name in state.params if name not in weights.params]
     about = {
         'images': 0,
         'seconds': 0.0,
         'domains': list(domains),
         'directions': _directions(experiment, len(domains), fresh),
-        'imported': {'from': family, 'networks': sorted(params)},
+        'imported': {'from': source, 'networks': sorted(weights.params)},
     }
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
     checkpoints.set_aside(0)  # what an import has left that was interrupted
-    checkpoints.save(0, _with_params(experiment, state, params), about)
+    checkpoints.save(0, _with_params(experiment, state, weights), about)
     checkpoints.wait()
     checkpoints.close()
     run_config.save(workdir, config)  # last: it makes the folder a run, which must not begin by first weights
     for line in notes:
         console.print(line)
     if fresh:
-        console.print(f'not in the files, so with first weights: {", ".join(fresh)}')
-    console.print(f'imported {", ".join(sorted(params))} at {config.image_size} px into {workdir}')
-    if family == 'stargan_v2':
-        console.print(f'domains, alphabetical as the original sorts its folders: {", ".join(domains)}')
+        console.print(f'not there, so with first weights: {", ".join(fresh)}')
+    console.print(f'imported {", ".join(sorted(weights.params))} at {config.image_size} px into {workdir}')
 
 
 def _configure(config: Any, family: str, weights: dict[str, layout.StateDict]) -> tuple[str, ...]:
@@ -101,15 +177,15 @@ def _directions(experiment: Experiment, domains: int, fresh: list[str]) -> list[
     ]
 
 
-def _with_params(experiment: Experiment, state: GanState, params: dict[str, Params]) -> GanState:
-    """Returns the state with the imported parameters, in the averages too."""
+def _with_params(experiment: Experiment, state: GanState, weights: Weights) -> GanState:
+    """Returns the state with the imported parameters and averages."""
     sides = {
         side: getattr(state, side).replace(
-            params={**getattr(state, side).params, **_part(state, side, params)}
+            params={**getattr(state, side).params, **_part(state, side, weights.params)}
         )
         for side in ('generator', 'discriminator')
     }
-    average = {name: copy(params.get(name, old)) for name, old in state.average.items()}
+    average = {name: copy(weights.average.get(name, old)) for name, old in state.average.items()}
     state = state.replace(**sides, average=average)
     return jax.device_put(state, jax.tree.map(lambda x: x.sharding, experiment.abstract_state))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -128,11 +129,11 @@ def translate_images(
 
     Args:
       run: as `open_run` returns it.
-      sources: uint8 [n, h, w, 3].
+      sources: uint8 [n, h, w, 3], or [1, h, w, 3] for one source by n styles.
       target_domain: name or index; not needed where the run knows one only.
       targets: images in the target style, uint8 [n, h', w', 3], or [1, h', w', 3] for all sources.
-      latents: codes in place of target images, float [n, d] or [1, d], normally distributed.
-      batch_size: images that are translated at once.
+      latents: codes in place of target images, float [n, d] or [1, d], normally distributed; see `latent_codes`.
+      batch_size: most images that are translated at once.
 
     Returns:
       uint8 [n, h, w, 3].
@@ -140,10 +141,11 @@ def translate_images(
     Raises:
       ValueError: for a style that the method has no use for, or none where it needs one; other types or shapes.
     """
-    for name, images in (('sources', sources), ('targets', targets)):
-        if images is not None and (images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8):
-            raise ValueError(f'{name} are {images.dtype} {list(images.shape)}; wanted is uint8 [n, h, w, 3]')
-    count, size = len(sources), run.image_size
+    sources, targets = (x if x is None else np.asarray(x) for x in (sources, targets))
+    for name, x in (('sources', sources), ('targets', targets)):
+        if x is not None and (x.ndim != 4 or x.shape[-1] != 3 or x.dtype != np.uint8 or not len(x)):
+            raise ValueError(f'{name} are {x.dtype} {list(x.shape)}; wanted is uint8 [n, h, w, 3]')
+    size = run.image_size
     fields: Fields = {'target_domain': np.int32([find_domain(run, target_domain)])}
     check_style(run, target=targets is not None, latent=latents is not None)
     if targets is not None:
@@ -153,13 +155,22 @@ def translate_images(
         if fields['latent'].shape[1:] != (run.experiment.method.latent_size,):
             width = run.experiment.method.latent_size
             raise ValueError(f'latents are {list(np.shape(latents))}; wanted is [n, {width}]')
+    fields['source'] = np.stack([from_size(image, run) for image in sources])
+    count = max(len(x) for x in fields.values())
     for name, x in fields.items():
         if len(x) not in (1, count):
-            raise ValueError(f'there are {count} sources and {len(x)} of {name}: as many are wanted, or 1')
-    rows = {name: np.broadcast_to(x, (count, *x.shape[1:])) for name, x in fields.items()}
-    ready = np.stack([from_size(image, run) for image in sources])
-    translated = Translator(run.experiment, batch_size)(run.params, {'source': ready, **rows})
+            raise ValueError(
+                f'there are {len(x)} of {name}, and {count} images to make: as many are wanted, or 1'
+            )
+    batch = {name: np.broadcast_to(x, (count, *x.shape[1:])) for name, x in fields.items()}
+    translated = Translator(run.experiment, min(batch_size, count))(run.params, batch)
     return np.stack([to_size(image, sources.shape[1:3], run) for image in translated])
+
+
+def latent_codes(run: Run, seeds: Sequence[int]) -> np.ndarray:
+    """Returns the latent code of each seed, float32 [n, d]: what `--seed` takes."""
+    size = run.experiment.method.latent_size
+    return np.stack([np.random.default_rng(seed).normal(size=size) for seed in seeds]).astype(np.float32)
 
 
 def check_style(run: Run, *, target: bool, latent: bool) -> None:

@@ -1,6 +1,6 @@
 """One optax chain per network, from the config; learning rates are functions of the images seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +30,14 @@ class Optimizer(NamedTuple):
         transformation = optax.with_extra_args_support(self.direction)
         direction, state = transformation.update(gradients, state, params, norm=norm)
         return direction, self.learning_rate(images_seen), state
+
+
+def rates(optimizers: Mapping[str, Optimizer], images_seen: int) -> dict[str, float]:
+    """Returns the learning rates by name, for a log: one where all networks have the same."""
+    found = {name: float(one.learning_rate(jnp.float32(images_seen))) for name, one in optimizers.items()}
+    if len(set(found.values())) == 1:
+        return {'learning_rate': next(iter(found.values()))}
+    return {f'learning_rate/{name}': rate for name, rate in found.items()}
 
 
 def make_schedule(

@@ -3,6 +3,7 @@
 import math
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,6 +12,8 @@ import rich.progress
 from gan_transfer import processes
 from gan_transfer.resume import Start
 from gan_transfer.terminal import make_console
+
+SHOWN_TERMS = 4, 2  # in a line of progress, of generators and discriminators
 
 
 class _Speed(rich.progress.ProgressColumn):
@@ -22,6 +25,13 @@ class _Speed(rich.progress.ProgressColumn):
             return 'compiling' if speed is None else 'measuring the speed'
         left = max(task.total - task.completed, 0) / speed
         return f'{speed:.1f} images/s, {duration(left)} left'
+
+
+def shown_terms(names: Sequence[str]) -> list[str]:
+    """Returns the scalars of a line of progress: the generators' first terms and the discriminators' first one."""
+    terms = [name for name in names if not name.endswith(('norm', '_score', '_sign'))]
+    sides = ([name for name in terms if name.startswith(side)] for side in ('generator', 'discriminator'))
+    return [name for side, most in zip(sides, SHOWN_TERMS, strict=True) for name in side[:most]]
 
 
 class Report:

@@ -9,9 +9,14 @@ from ml_collections import ConfigDict
 from gan_transfer import storage
 from gan_transfer.errors import UserError, from_user, stops_run
 
-NAME = 'config.json'
+NAME, CHANGES = 'config.json', 'config_changes.jsonl'
 # What a run's steps do not depend on, but for what happens after a fault: may change.
 NEVER = ('batch_size:', 'method.name:')  # no checkpoint could be gone on from
+# What changes no weights, but the log of a run, which is the same to the bit however often it was stopped.
+NO_WEIGHTS = (
+    *('log_every_images:', 'sample_', 'checkpoint_every_images:', 'keep_checkpoints:'),
+    *('data.threads:', 'data.prefetch:', 'data.cache:'),
+)
 NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergence', 'max_rollbacks')
 
 
@@ -64,6 +69,25 @@ def save(workdir: str, config: ConfigDict) -> None:
             storage.write(path, to_json(config).encode())
         except FileNotFoundError as error:
             raise UserError(str(error)) from error
+
+
+def note_changes(workdir: str, changes: list[str], images: int) -> None:
+    """Adds to `WORKDIR/config_changes.jsonl` what a run goes on with that it was not started with, and from where.
+
+    Args:
+      workdir: the run's folder.
+      changes: of `check_unchanged`; where there are none, nothing is written.
+      images: that the run has seen.
+
+    Raises:
+      RunStopped: where it cannot be written.
+    """
+    path = storage.place(workdir, CHANGES)
+    if changes:
+        with stops_run(path):
+            before = storage.read(path) if storage.exists(path) else b''
+            line = json.dumps({'images': images, 'changes': changes}) + '\n'
+            storage.write(path, before + line.encode())
 
 
 def to_json(config: ConfigDict) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from gan_transfer import data, divergence, processes, run_config, sharding
+from gan_transfer import data, divergence, optimizer, processes, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.collapse import CollapseWatch
 from gan_transfer.divergence import Diverged
@@ -16,14 +16,13 @@ from gan_transfer.errors import RunStopped, from_user
 from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining
 from gan_transfer.experiment import Experiment, make_experiment, make_method
 from gan_transfer.interruption import Interruption
-from gan_transfer.report import Report, cached_programs, describe
+from gan_transfer.report import Report, cached_programs, describe, shown_terms
 from gan_transfer.resume import Start, check_log, find_start, owes_evaluation, remembered
 from gan_transfer.run_lock import locked
 from gan_transfer.sampler import Sampler
 from gan_transfer.state import GanState
 from gan_transfer.writer import NoWriter, Writer, last_picture
 
-SHOWN_TERMS = 4  # scalars in a line of progress
 AnyWriter = Writer | NoWriter
 
 
@@ -67,6 +66,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
         if changes and loop.evaluation:
             loop.evaluation.forget_after(start.step)  # a best state of the course that is left
         if processes.is_first():
+            run_config.note_changes(workdir, changes, start.step * config.batch_size)
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
         status = loop.run(start, total, owed=owed)
@@ -257,9 +257,9 @@ class _Loop:
         }
         if step == mark_step:  # the step that compiled has no speed
             del timing['images_per_second']
-        writer.scalars(step, {**timing, **values})
-        shown = [name for name in values if name.startswith('generator') and 'norm' not in name][:SHOWN_TERMS]
-        terms = ', '.join(f'{name} {values[name]:.3g}' for name in shown)
+        rates = optimizer.rates(self.experiment.optimizers, images - self.config.batch_size)
+        writer.scalars(step, {**timing, **rates, **values})
+        terms = ', '.join(f'{name} {values[name]:.3g}' for name in shown_terms(list(values)))
         if speed:
             self.report.measured(images, speed, terms)
         for warning in self.collapse.logged(values):

@@ -19,6 +19,7 @@ from gan_transfer.inference import (
     check_style,
     find_domain,
     from_size,
+    latent_codes,
     open_run,
     to_size,
 )
@@ -82,8 +83,8 @@ def translate(
     """
     console = make_console(quiet=not processes.is_first())
     with from_user():
-        source, output = storage.place(source), storage.place(output)
-        with storage.reached(source if storage.is_remote(source) else output):
+        source = storage.place(source)
+        with storage.reached(source if storage.is_remote(source) else storage.place(output)):
             styles, folder = _list_styles(target, seed)
             jobs = _plan(source, output, [style.name for style in styles], overwrite=overwrite)
     run = open_run(config, workdir, folder=BEST if best else NEWEST)
@@ -125,12 +126,19 @@ def _list_styles(target: str | None, seed: str | None) -> tuple[list[Style], str
         seeds = [None] if seed is None else _seeds(seed)
         return [Style(str(value), seed=value) for value in seeds], ''
     path = storage.place(target)
+    if not path.exists():
+        raise UserError(f'no such file or folder: --target={target}; a folder gives several styles')
     if not path.is_dir():
         return [Style(path.stem, path)], pathlib.Path(target).absolute().parent.name
-    images = sorted(image for image in path.iterdir() if data.has_image_name(image))
-    if not images:
-        raise UserError(f'--target={target} has no images ({", ".join(data.EXTENSIONS)})')
+    images = _images_in(path, 'target')
     return [Style(image.stem, image) for image in images], pathlib.Path(target).absolute().name
+
+
+def _images_in(folder: storage.Path, flag: str) -> list[storage.Path]:
+    images = list(data.list_images(folder))
+    if not images:
+        raise UserError(f'--{flag}={folder} has no images ({", ".join(data.EXTENSIONS)})')
+    return images
 
 
 def _seeds(text: str) -> list[int]:
@@ -147,8 +155,9 @@ def _seeds(text: str) -> list[int]:
     return found
 
 
-def _plan(source: storage.Path, output: storage.Path, styles: Sequence[str], *, overwrite: bool) -> list[Job]:
-    """Returns what is read and what is written, having looked at all of it."""
+def _plan(source: storage.Path, given: str, styles: Sequence[str], *, overwrite: bool) -> list[Job]:
+    """Returns what is read and what is written, having looked at all of it; `given` is where to."""
+    output = storage.place(given)
     if not source.exists():
         raise UserError(f'no such file or folder: --source={source}')
     several = (
@@ -156,10 +165,8 @@ def _plan(source: storage.Path, output: storage.Path, styles: Sequence[str], *, 
     )
     sources = [source]
     if source.is_dir():
-        sources = sorted(path for path in source.iterdir() if data.has_image_name(path))
-        if not sources:
-            raise UserError(f'--source={source} has no images ({", ".join(data.EXTENSIONS)})')
-    if several or output.is_dir():
+        sources = _images_in(source, 'source')
+    if several or output.is_dir() or given.endswith('/'):
         if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITES):
             raise UserError(f'{several}, so --output must be a folder; {output} is a file')
         endings = [f'_{style}.png' for style in styles] if len(styles) > 1 else ['.png']
@@ -194,8 +201,7 @@ def _read_style(config: Any, run: Run, style: Style) -> Fields:
         return {'target': data.resize(image, (config.image_size, config.image_size))}
     if 'target' not in run.experiment.method.translate_fields:
         return {}
-    generator = np.random.default_rng(style.seed or 0)
-    return {'latent': generator.normal(size=run.experiment.method.latent_size).astype(np.float32)}
+    return {'latent': latent_codes(run, [style.seed or 0])[0]}
 
 
 def _mask(config: Any, mask: str | None, files: int, console: Console) -> Fields:

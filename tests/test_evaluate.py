@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from gan_transfer import compare, evaluate
+from gan_transfer import compare, evaluate, run_config
 from tests import command, run_folder
 
 MORE = ('--config.data.domains=openmoji,openmoji_line', '--config.train_images=16')
@@ -66,7 +66,11 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
         (folder / 'config.json').write_text(json.dumps({**config, **changes}))
 
     for seed in range(3):
-        write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1)
+        write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1, log_every_images=seed + 8)
+    write('switched', 0.0, seed=5)
+    (tmp_path / 'switched' / run_config.CHANGES).write_text(
+        json.dumps({'images': 8, 'changes': ['batch_size: 4 -> 2', 'log_every_images: 8 -> 4']}) + '\n'
+    )
     write('longer', -0.02, train_images=99)
     write('left', 0.0, seed=3)
     early = json.loads((tmp_path / 'left' / 'evaluation.json').read_text())
@@ -83,10 +87,11 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
         str(tmp_path / 'comparison.json'),
     ]
     assert f'{error + 0.01:.3g} ±0.01 (' in out
-    left, longer, seeds = json.loads((tmp_path / 'comparison.json').read_text())
+    left, longer, seeds, switched = json.loads((tmp_path / 'comparison.json').read_text())
     assert left['config'] == {'images_seen': 8, 'train_images': config['train_images']}, (
         'no seed like the others'
     )
+    assert switched['config']['config_changes'] == 'batch_size: 4 -> 2 at 8', 'no seed like the others either'
     assert longer['config'] == {'images_seen': 16, 'train_images': 99}
     assert seeds['config'] == {'train_images': config['train_images']}
     assert [row['seed'] for row in seeds['runs']] == [0, 1, 2]

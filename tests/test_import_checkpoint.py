@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import shutil
 
 import jax
 import numpy as np
 import PIL.Image
 import pytest
 
+from configs import _run
 from gan_transfer import run_config
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError
@@ -111,7 +113,7 @@ def test_a_run_is_imported_translates_and_goes_on_training(data, tmp_path):
     first = tmp_path / 'first.png'
     command.launch(*translate, f'--output={first}')
     line = command.error_line(*translate, '--target_domain=day', f'--output={tmp_path / "no.png"}')
-    assert '--target_domain=day; choose one of night' in line
+    assert "unknown target domain 'day'; choose one of night" in line
     line = command.error_line(
         '--mode=import', '--from=cyclegan', f'--checkpoint={checkpoint}', f'--workdir={run}'
     )
@@ -127,6 +129,43 @@ def test_a_run_is_imported_translates_and_goes_on_training(data, tmp_path):
     assert 0 < change < 8, 'two steps from the imported weights, and not from fresh ones'
 
 
+@pytest.mark.slow
+def test_a_run_of_ours_is_gone_on_with_on_other_data(data, tmp_path):
+    """Its weights and averages, and nothing else: another count of images, other domains, another data set."""
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    more = ('--config.data.source=folder', f'--config.data.path={data}', '--config.average_decay=0.5')
+    command.launch(*command.TINY_CYCLEGAN, *more, '--config.train_images=8', f'--workdir={first}')
+    other = tmp_path / 'other'
+    shutil.copytree(data, other)
+    for split in ('train', 'test'):
+        for old, new in zip(sorted((other / split).iterdir()), ('dawn', 'dusk'), strict=True):
+            old.rename(other / split / new)
+    out = command.launch(
+        *('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={second}'),
+        *(f'--config.data.path={other}', '--config.optimizer.learning_rate=1e-5'),
+    ).stdout
+    assert f'{first} after 8 images' in out
+    config = _run.get_config(str(second))
+    assert config.optimizer.learning_rate == 1e-5
+    states = {}
+    for workdir in (first, second):
+        run = open_run(_run.get_config(str(workdir)), str(workdir))
+        states[workdir] = run.params
+        assert run.domains == (('dawn', 'dusk') if workdir == second else ('day', 'night'))
+    assert run.step == 0
+    jax.tree.map(np.testing.assert_array_equal, states[first], states[second])
+    command.launch(f'--workdir={second}', '--mode=train')
+    assert 'holds a run already' in command.error_line(
+        *('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={second}')
+    )
+    line = command.error_line(
+        *('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={tmp_path / "third"}'),
+        '--config.method.generator_width=5',
+        '--config.method.discriminator_width=5',
+    )
+    assert 'no network of the run in' in line
+
+
 def test_stargan_v2_from_one_file_with_a_target_image(data, tmp_path):
     case = cases.load('stargan_v2_training')
     names = ('generator', 'mapping_network', 'style_encoder')
@@ -138,7 +177,7 @@ def test_stargan_v2_from_one_file_with_a_target_image(data, tmp_path):
     out = command.launch(
         '--mode=import', '--from=stargan_v2', f'--checkpoint={path}', f'--workdir={run}'
     ).stdout
-    assert 'not in the files, so with first weights: discriminator' in out
+    assert 'not there, so with first weights: discriminator' in out
     assert 'domains, alphabetical' in out
     output = tmp_path / 'out.png'
     command.launch(

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from configs import common
-from gan_transfer.optimizer import make_optimizer, make_schedule
+from gan_transfer.optimizer import make_optimizer, make_schedule, rates
 
 
 def _config(**changes):
@@ -59,3 +59,12 @@ def test_what_clips_and_decays_keeps_no_state():
     _, _, state = more.update(gradients, state, params, images_seen=jnp.float32(0), norm=norm)
     # Clipped to a norm of 1, then decayed: (0.6, 0.8) + 0.01 * (3, -2); b1 is 0, so the first moment is the gradient.
     np.testing.assert_allclose(optax.tree_utils.tree_get(state, 'mu')['w'], [0.63, 0.78], rtol=1e-6)
+
+
+def test_learning_rates_for_the_log():
+    config = common.get_config().optimizer
+    config.schedule, config.decay_start_images, config.learning_rate = 'linear', 0, 1e-2
+    config.networks = {'slow': {'learning_rate': 1e-3}}
+    made = {name: make_optimizer(config, name, 100) for name in ('fast', 'slow')}
+    assert rates(made, 50) == pytest.approx({'learning_rate/fast': 5e-3, 'learning_rate/slow': 5e-4})
+    assert rates({'fast': made['fast']}, 0) == pytest.approx({'learning_rate': 1e-2})

@@ -81,3 +81,15 @@ def test_folders_that_cannot_be_made(tmp_path):
         with pytest.raises(RunStopped, match=r'file/.*cannot be written'):
             run_config.save(path, common.get_config())
     assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_changes_are_kept_with_the_images_seen(tmp_path):
+    run_config.note_changes(str(tmp_path), [], 8)
+    assert not list(tmp_path.iterdir())
+    run_config.note_changes(str(tmp_path), ['a: 1 -> 2'], 8)
+    run_config.note_changes(str(tmp_path), ['a: 2 -> 3', 'b: 0 -> 1'], 16)
+    lines = (tmp_path / run_config.CHANGES).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {'images': 8, 'changes': ['a: 1 -> 2']},
+        {'images': 16, 'changes': ['a: 2 -> 3', 'b: 0 -> 1']},
+    ]

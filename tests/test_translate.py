@@ -203,7 +203,7 @@ def test_an_output_that_cannot_be_written_is_refused_first(output, overwrite, tm
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder.png' / 'a.png').mkdir(parents=True)
     with pytest.raises(UserError, match=r'file is a file|is a folder'):
-        translation._plan(source, tmp_path / output, [''], overwrite=overwrite)
+        translation._plan(source, str(tmp_path / output), [''], overwrite=overwrite)
 
 
 @pytest.mark.xdist_group('stargan_v2_run')
@@ -232,6 +232,8 @@ def test_folders_of_targets_and_several_seeds(stargan_v2, data, tmp_path):
 
     one = f'--source={tmp_path / "in" / "s3.png"}'
     translate(stargan_v2, one, '--target_domain=day', '--seed=4,6-7', f'--output={tmp_path / "codes"}')
+    translate(stargan_v2, one, '--target_domain=day', f'--output={tmp_path}/new/')
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == ['s3.png']
     assert {path.name for path in (tmp_path / 'codes').iterdir()} == {f's3_{seed}.png' for seed in (4, 6, 7)}
     assert 'there are several styles, so --output must be a folder' in refuse(
         stargan_v2, one, '--target_domain=day', '--seed=0-1', f'--output={tmp_path}/o.png'
@@ -267,10 +269,18 @@ def test_translating_arrays(stargan_v2, data, tmp_path):
         'give one of them': {'target_domain': 'day', 'targets': targets, 'latents': latents},
         'wanted is uint8': {'target_domain': 'day', 'targets': targets / 255},
         r'wanted is \[n, ': {'target_domain': 'day', 'latents': latents[:, 1:]},
-        'there are 2 sources and 3 of target': {'target_domain': 'day', 'targets': np.repeat(targets, 3, 0)},
+        'there are 2 of source, and 3 images to make': {
+            'target_domain': 'day',
+            'targets': np.repeat(targets, 3, 0),
+        },
     }.items():
         with pytest.raises(ValueError, match=message):
             inference.translate_images(run, both, **arguments)
+    three = inference.translate_images(
+        run, sources, latents=inference.latent_codes(run, [4, 5, 6]), target_domain='night', batch_size=2
+    )
+    np.testing.assert_array_equal(three[1], found[0])
+    assert len({image.tobytes() for image in three}) == 3
     broken = run._replace(params=jax.tree.map(lambda x: x * np.nan, run.params))
     with pytest.raises(UserError, match='does not give finite numbers'):
         inference.translate_images(broken, both, targets=targets, target_domain='day')

@@ -6,6 +6,7 @@ turns it into batches that are a pure function of the seed and the step.
 
 from gan_transfer.data.dataset import Dataset, Example
 from gan_transfer.data.decode import EXTENSIONS, has_image_name, read_image
+from gan_transfer.data.folder import list_images
 from gan_transfer.data.pipeline import abstract_batch, check_dataset, make_pipeline
 from gan_transfer.data.sources import open_dataset, prepare
 from gan_transfer.data.transforms import resize
@@ -17,6 +18,7 @@ __all__ = [
     'abstract_batch',
     'check_dataset',
     'has_image_name',
+    'list_images',
     'make_pipeline',
     'open_dataset',
     'prepare',

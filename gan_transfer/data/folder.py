@@ -129,8 +129,8 @@ def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:
     """Returns the domains by name, sorted, and whether their images are pairs."""
     train = root / 'train'
     side_by_side = train.is_dir() and not _subfolders(train)
-    if side_by_side and (images := _list_images(train)):
-        files = images, _list_images(_first(root / split for split in SPLITS))
+    if side_by_side and (images := list_images(train)):
+        files = images, list_images(_first(root / split for split in SPLITS))
         _warn_without_test(root, {'A': files[1]})
         return {name: Domain(train, *files, half=half) for half, name in enumerate('AB')}, True
     folders, paired = _find_folders(root), False
@@ -142,7 +142,7 @@ def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:
     if not folders:
         raise ValueError(f'data.path={str(root)!r} has no {LAYOUTS}; there is: {_contents(train, root)}')
     _warn_without_test(root, {name: test for name, (_, test) in folders.items()})
-    found = {name: Domain(parts[0], *map(_list_images, parts)) for name, parts in folders.items()}
+    found = {name: Domain(parts[0], *map(list_images, parts)) for name, parts in folders.items()}
     if paired:
         found = {name: Domain(part.folder, *map(_by_stem, part[1:3])) for name, part in found.items()}
         _check_pairs(found['A'].train, found['B'].train)
@@ -197,7 +197,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
 
 
-def _list_images(folder: Path | None) -> tuple[Path, ...]:
+def list_images(folder: Path | None) -> tuple[Path, ...]:
     """Returns the images in a folder, sorted; warns of what else is there, which the user may believe to be read."""
     if folder is None:
         return ()

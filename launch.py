@@ -11,6 +11,7 @@ exits with 1, what was interrupted (a training saves first) with 128 + the signa
 
 import contextlib
 import importlib
+import logging as plain_logging
 import os
 import signal
 import sys
@@ -261,6 +262,7 @@ def all_processes() -> contextlib.AbstractContextManager:
 def quiet_libraries() -> None:
     """Shows the package's own warnings only: what matters of a library's it raises too, and one line tells it."""
     logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(plain_logging.Formatter('warning: %(message)s'))
     logging.use_absl_handler()  # in place of those that libraries add: asyncio tells of each write that failed
     own = os.path.dirname(xla_flags.__file__)
     for place in (logging.get_absl_logger(), logging.get_absl_handler()):

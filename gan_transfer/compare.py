@@ -133,8 +133,8 @@ def _read_run(folder: storage.Path, name: str) -> Run:
         found = json.loads(text)
         images, protocols = found['checkpoint']['images'], found['protocols']
         for result in protocols.values():
-            for row in result['directions']:
-                _about_row(row)
+            for row in result['directions']:  # sees that all is there
+                _about_row(row), row['translated'].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
     apart = (*run_config.NO_TRAINING, *run_config.NO_WEIGHTS)
@@ -175,7 +175,7 @@ def _about_row(row: dict[str, Any]) -> tuple[Any, ...]:
     """Returns what rows of one direction must share to be compared: which images were measured."""
     images = row.get('images', {})
     about = [images.get(key) for key in ('real', 'real_sha256', 'source_sha256')]
-    return row['source'], row['target'], row['count'], len(row['translated']) > 0, *about
+    return row['source'], row['target'], row['count'], *about
 
 
 def _directions(runs: Sequence[Run], protocol: str) -> list[dict[str, Any]]:

@@ -66,11 +66,12 @@ def test_a_convolutional_method_keeps_any_size(cyclegan, tmp_path):
     shutil.copy(tmp_path / 'in' / 'odd.png', tmp_path / 'in' / 'same.png')
     (tmp_path / 'in' / 'notes.txt').write_text('no image')
 
-    out = translate(
-        cyclegan, f'--source={tmp_path / "in"}', f'--output={tmp_path / "out"}', '--target_domain=night'
-    )
+    more = f'--source={tmp_path / "in"}', f'--output={tmp_path / "out"}', '--target_domain=night'
+    done = command.launch('--mode=translate', f'--workdir={cyclegan}', *more)
+    out, told = done.stdout, done.stderr
 
     assert sorted(out.split()) == sorted(str(tmp_path / 'out' / f'{name}.png') for name in sizes)
+    assert f'warning: {tmp_path / "in"}: not read: notes.txt (' in told
     images = {name: read(tmp_path / 'out' / f'{name}.png') for name in sizes}
     assert {name: image.shape[:2] for name, image in images.items()} == sizes
     np.testing.assert_array_equal(images['odd'], images['same'])

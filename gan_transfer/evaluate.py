@@ -13,6 +13,7 @@ from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.evaluation.evaluator import about_versions
 from gan_transfer.evaluation.gallery import Gallery
+from gan_transfer.evaluation.protocols import PROTOCOLS
 from gan_transfer.evaluation.tables import print_results
 from gan_transfer.inference import Run, Translator, open_run
 
@@ -137,18 +138,25 @@ def _earlier(about: dict[str, Any], workdir: str) -> dict[str, Any]:
 def _with_earlier(
     found: dict[str, Any], earlier: dict[str, Any], checkpoint: dict[str, int]
 ) -> dict[str, Any]:
-    """Adds protocols that were run before, on the same checkpoint and as many images; those of `found` replace them."""
+    """Adds protocols that were run before, on the same checkpoint and the same images, and mean now what they did then.
+
+    Those of `found` replace them.
+    """
     if earlier.get('checkpoint') != checkpoint:
         return found
 
-    def counts(result: dict[str, Any]) -> list[tuple[str, str, int]]:
-        return [(row['source'], row['target'], row['count']) for row in result['directions']]
+    def pixels(name: str, results: dict[str, Any]) -> dict[tuple[Any, ...], str]:
+        loaded = PROTOCOLS[name].interpolation
+        rows = ((row, row.get('images', {}).get('source_sha256')) for row in results['directions'])
+        return {(loaded, row['source'], row['target']): digest for row, digest in rows if digest}
 
-    wanted = counts(next(iter(found.values())))
+    known = {key: digest for name in found for key, digest in pixels(name, found[name]).items()}
     kept = {
         name: result
         for name, result in earlier['protocols'].items()
-        if name not in found and counts(result) == wanted
+        if name in PROTOCOLS
+        and result['about'] == PROTOCOLS[name].about
+        and all(known.get(key, digest) == digest for key, digest in pixels(name, result).items())
     }
     return kept | found
 
@@ -163,7 +171,13 @@ def _about(config: Any, dataset: data.Dataset, run: Run) -> dict[str, Any]:
     return {
         'method': config.method.name,
         'image_size': config.image_size,
-        'data': {'source': dataset.name, 'domains': list(run.domains), 'seed': config.seed},
+        'data': {
+            'source': dataset.name,
+            'domains': list(run.domains),
+            'seed': config.seed,
+            'training_images': dataset.training_images,
+            'test_images': dataset.test_images,
+        },
         'versions': about_versions(),
     }
 

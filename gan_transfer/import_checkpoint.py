@@ -64,26 +64,32 @@ def import_run(config: Any, workdir: str, source: str, source_config: Any) -> No
     """
     _check_free(workdir)
     checkpoints = Checkpoints(source)
-    with contextlib.closing(checkpoints):
-        step = checkpoints.latest()
-        if step is None:
-            raise UserError(f'the run in {source!r} has no checkpoint yet')
+
+    def read(step: int) -> tuple[GanState, dict[str, Any], int]:
+        about = checkpoints.about(step)
         with from_user():
-            there = _make_experiment(source_config, tuple(checkpoints.about(step)['domains']))
-        state = checkpoints.restore(step, there.abstract_state)
+            there = _make_experiment(source_config, tuple(about['domains']))
+        return checkpoints.restore(step, there.abstract_state), about, step
+
+    with contextlib.closing(checkpoints):
+        if checkpoints.latest() is None:
+            raise UserError(f'the run in {source!r} has no checkpoint yet')
+        (state, about, step), damaged = checkpoints.newest(read, config.checkpoint.on_damage)
     with from_user():
         domains = tuple(config.data.domains) or data.open_dataset(config).domains
         experiment = _make_experiment(config, domains)
     wanted = {name: _shapes(tree) for name, tree in experiment.abstract_state.params.items()}
-    fitting = [name for name, tree in state.params.items() if wanted.get(name) == _shapes(tree)]
+    # A run that was imported itself and not trained yet has first weights where the files had none.
+    there = about.get('imported', {}).get('networks', list(state.params))
+    fitting = [name for name in there if wanted.get(name) == _shapes(state.params[name])]
     if not fitting:
         raise UserError(f'no network of the run in {source!r} has a place in the config: {", ".join(wanted)}')
     params = {name: state.params[name] for name in fitting}
     weights = Weights(
         params, params | {name: state.average[name] for name in fitting if name in state.average}
     )
-    images = step * source_config.batch_size
-    _write(config, workdir, experiment, domains, weights, source, [f'{source} after {images} images'])
+    origin = f'{source} after {step * source_config.batch_size} images'
+    _write(config, workdir, experiment, domains, weights, origin, [*map(str, damaged), origin])
 
 
 class Weights(NamedTuple):
@@ -120,6 +126,7 @@ def _write(
 ) -> None:
     """Writes the run, and prints where its weights are from."""
     console = make_console()
+    origin = f'weights: first ones -> {source}'
     state = experiment.init(config.seed)
     fresh = [name for name in state.params if name not in weights.params]
     about = {
@@ -134,6 +141,8 @@ def _write(
     checkpoints.save(0, _with_params(experiment, state, weights), about)
     checkpoints.wait()
     checkpoints.close()
+    # No seed of runs that began by first weights.
+    run_config.note_changes(workdir, [origin], 0)
     run_config.save(workdir, config)  # last: it makes the folder a run, which must not begin by first weights
     for line in notes:
         console.print(line)

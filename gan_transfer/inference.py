@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float, UInt8
 
 from gan_transfer import data, sharding
 from gan_transfer.checkpoint import BEST, NEWEST, Checkpoints
@@ -37,10 +38,7 @@ class Translator:
         shares = sharding.batch_parts(experiment.mesh)
         self._batch_size = -(-batch_size // shares) * shares
         self._must_be_finite = must_be_finite
-        self._finish = jax.jit(
-            lambda images: (to_uint8(images), jnp.isfinite(images).all()),
-            out_shardings=sharding.replicated(experiment.mesh),
-        )
+        self._finish = jax.jit(_finish, out_shardings=sharding.replicated(experiment.mesh))
 
     def __call__(self, params: dict[str, Any], batch: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the translated images of `batch`, uint8 [b, h, w, 3], by the generator side's `params`.
@@ -62,6 +60,11 @@ class Translator:
                 raise UserError('the generator does not give finite numbers: its weights are of no use')
             parts.append(np.asarray(finished))
         return np.concatenate(parts)[:count]
+
+
+def _finish(images: Float[Array, 'b h w 3']) -> tuple[UInt8[Array, 'b h w 3'], Bool[Array, '']]:
+    """Returns images to save, and whether all numbers are finite; one function, so that it is compiled once a size."""
+    return to_uint8(images), jnp.isfinite(images).all()
 
 
 class Run(NamedTuple):

@@ -54,8 +54,11 @@ def joined(
     """
     jax.config.update('jax_enable_preemption_service', preemption)
     # JAX aborts the process from a thread of its own, where no Python gets a word in; a dump of all threads is no help.
+    enabled = faulthandler.is_enabled()
     faulthandler.disable()
     if not _start(coordinator, count, index):
+        if enabled:
+            faulthandler.enable()
         yield
         return
     name = f'process {jax.process_index()} of {jax.process_count()}'

@@ -66,7 +66,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
         if changes and loop.evaluation:
             loop.evaluation.forget_after(start.step)  # a best state of the course that is left
         if processes.is_first():
-            run_config.note_changes(workdir, changes, start.step * config.batch_size)
+            run_config.note_changes(workdir, changes if start.step else [], start.step * config.batch_size)
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
         status = loop.run(start, total, owed=owed)

@@ -1,6 +1,7 @@
 """Translates image files with a trained run: one image or a folder, by target images, a domain, or latent codes."""
 
 import io
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -84,8 +85,8 @@ def translate(
     console = make_console(quiet=not processes.is_first())
     with from_user():
         source = storage.place(source)
+        styles, folder = _list_styles(target, seed)
         with storage.reached(source if storage.is_remote(source) else storage.place(output)):
-            styles, folder = _list_styles(target, seed)
             jobs = _plan(source, output, [style.name for style in styles], overwrite=overwrite)
     run = open_run(config, workdir, folder=BEST if best else NEWEST)
     check_style(
@@ -126,11 +127,17 @@ def _list_styles(target: str | None, seed: str | None) -> tuple[list[Style], str
         seeds = [None] if seed is None else _seeds(seed)
         return [Style(str(value), seed=value) for value in seeds], ''
     path = storage.place(target)
-    if not path.exists():
-        raise UserError(f'no such file or folder: --target={target}; a folder gives several styles')
-    if not path.is_dir():
-        return [Style(path.stem, path)], pathlib.Path(target).absolute().parent.name
-    images = _images_in(path, 'target')
+    with storage.reached(path):
+        if not path.exists():
+            raise UserError(f'no such file or folder: --target={target}; a folder gives several styles')
+        if not path.is_dir():
+            return [Style(path.stem, path)], pathlib.Path(target).absolute().parent.name
+        images = _images_in(path, 'target')
+    for image, after in itertools.pairwise(sorted(images, key=lambda image: image.stem)):
+        if image.stem == after.stem:
+            raise UserError(
+                f'{image} and {after.name} of --target have one name, by which translations are called'
+            )
     return [Style(image.stem, image) for image in images], pathlib.Path(target).absolute().name
 
 
@@ -152,7 +159,7 @@ def _seeds(text: str) -> list[int]:
         if int(last) - int(first) >= MOST_SEEDS:
             raise UserError(f'--seed={text}: at most {MOST_SEEDS} seeds in a range')
         found.extend(range(int(first), int(last) + 1))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _plan(source: storage.Path, given: str, styles: Sequence[str], *, overwrite: bool) -> list[Job]:
@@ -168,7 +175,8 @@ def _plan(source: storage.Path, given: str, styles: Sequence[str], *, overwrite:
         sources = _images_in(source, 'source')
     if several or output.is_dir() or given.endswith('/'):
         if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITES):
-            raise UserError(f'{several}, so --output must be a folder; {output} is a file')
+            reason = several or '--output ends in /'
+            raise UserError(f'{reason}, so --output must be a folder; {output} is, or is called like, a file')
         endings = [f'_{style}.png' for style in styles] if len(styles) > 1 else ['.png']
         jobs = [Job(path, tuple(output / f'{path.stem}{ending}' for ending in endings)) for path in sources]
         seen: dict[storage.Path, storage.Path] = {}

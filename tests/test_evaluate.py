@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from gan_transfer import compare, evaluate, run_config
+from gan_transfer.evaluation.protocols import PROTOCOLS
 from tests import command, run_folder
 
 MORE = ('--config.data.domains=openmoji,openmoji_line', '--config.train_images=16')
@@ -138,23 +139,32 @@ def test_several_outputs_stand_beside_one_of_each_source():
 
 
 def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
-    def result(count):
-        return {'directions': [{'source': 'a', 'target': 'b', 'count': count}]}
+    def result(name, digest=None, about=None):
+        row = {'source': 'a', 'target': 'b', 'count': 9} | (
+            {'images': {'source_sha256': digest}} if digest else {}
+        )
+        return {'about': about or PROTOCOLS[name].about, 'directions': [row]}
 
     about, checkpoint = {'method': 'cut', 'data': {'domains': ['a', 'b']}}, {'step': 4, 'images': 8}
-    before = {
-        **about,
-        'checkpoint': checkpoint,
-        'protocols': {'default': result(9), 'paired_test': result(8)},
-    }
+    kept = {'default': result('default', 'x'), 'paired_test': result('paired_test')}
+    before = {**about, 'checkpoint': checkpoint, 'protocols': kept}
     (tmp_path / 'evaluation.json').write_text(json.dumps(before))
     earlier = evaluate._earlier(about, str(tmp_path))
     assert earlier == before
     assert evaluate._earlier({**about, 'method': 'cyclegan'}, str(tmp_path)) == {}
-    found = {'cut_test_test': result(9)}
-    assert evaluate._with_earlier(found, earlier, checkpoint) == {'default': result(9), **found}
-    assert evaluate._with_earlier(found, earlier, {'step': 5, 'images': 10}) == found
-    assert evaluate._with_earlier({'default': result(7)}, earlier, checkpoint) == {'default': result(7)}
+
+    def merged(found, earlier=earlier, checkpoint=checkpoint):
+        return set(evaluate._with_earlier(found, earlier, checkpoint)) - set(found)
+
+    found = {'cut_test_test': result('cut_test_test', 'x')}
+    assert evaluate._with_earlier(found, earlier, checkpoint) == kept | found
+    assert merged(found, checkpoint={'step': 5, 'images': 10}) == set()
+    assert merged({'default': result('default', 'x')}) == {'paired_test'}
+    assert merged({'cut_test_test': result('cut_test_test', 'y')}) == {'paired_test'}, 'other pixels'
+    # Loaded by another interpolation, the same images have another digest.
+    assert merged({'stargan_v2_latent': result('stargan_v2_latent', 'y')}) == set(kept)
+    older = {**before, 'protocols': {'default': result('default', 'x', 'what it once was'), 'gone': {}}}
+    assert merged(found, older) == set(), 'protocols of another version'
     (tmp_path / 'evaluation.json').write_text('{')
     assert evaluate._earlier(about, str(tmp_path)) == {}
 

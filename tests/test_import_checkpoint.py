@@ -18,6 +18,7 @@ from gan_transfer.inference import open_run
 from tests import command
 from tests.importers import torch_files
 from tests.reference import cases
+from tests.run_folder import flip_a_bit
 
 WRITERS = {'zip': torch_files.write_zip, 'legacy': torch_files.write_legacy}
 
@@ -154,12 +155,17 @@ def test_a_run_of_ours_is_gone_on_with_on_other_data(data, tmp_path):
         assert run.domains == (('dawn', 'dusk') if workdir == second else ('day', 'night'))
     assert run.step == 0
     jax.tree.map(np.testing.assert_array_equal, states[first], states[second])
+    changes = [json.loads(line) for line in (second / run_config.CHANGES).read_text().splitlines()]
+    assert changes == [{'images': 0, 'changes': [f'weights: first ones -> {first} after 8 images']}]
     command.launch(f'--workdir={second}', '--mode=train')
     assert 'holds a run already' in command.error_line(
         *('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={second}')
     )
+    flip_a_bit(first / 'checkpoints')
+    third = ('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={tmp_path / "third"}')
+    assert 'on_damage=fallback takes the newest good one' in command.error_line(*third)
     line = command.error_line(
-        *('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={tmp_path / "third"}'),
+        *('--mode=import', '--from=run', f'--checkpoint={second}', f'--workdir={tmp_path / "third"}'),
         '--config.method.generator_width=5',
         '--config.method.discriminator_width=5',
     )

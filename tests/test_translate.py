@@ -232,7 +232,7 @@ def test_folders_of_targets_and_several_seeds(stargan_v2, data, tmp_path):
     assert (read(alone) != read(tmp_path / 'out' / 's4_1.png')).any()
 
     one = f'--source={tmp_path / "in" / "s3.png"}'
-    translate(stargan_v2, one, '--target_domain=day', '--seed=4,6-7', f'--output={tmp_path / "codes"}')
+    translate(stargan_v2, one, '--target_domain=day', '--seed=4,6-7,6', f'--output={tmp_path / "codes"}')
     translate(stargan_v2, one, '--target_domain=day', f'--output={tmp_path}/new/')
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['s3.png']
     assert {path.name for path in (tmp_path / 'codes').iterdir()} == {f's3_{seed}.png' for seed in (4, 6, 7)}

@@ -179,10 +179,16 @@ class Dataset:
     @functools.cached_property
     def training_images(self) -> dict[str, str]:
         """Domain -> the number of its training images and a digest of their names, in their order."""
-        digests = {
-            name: hashlib.sha256('\0'.join(images.keys).encode()) for name, images in self.train.items()
-        }
-        return {name: f'{len(self.train[name])} {digest.hexdigest()}' for name, digest in digests.items()}
+        return {name: _count_and_digest(images.keys) for name, images in self.train.items()}
+
+    @functools.cached_property
+    def test_images(self) -> dict[str, str]:
+        """The same of its test images."""
+        return {name: _count_and_digest(images.keys) for name, images in self.test.items()}
+
+
+def _count_and_digest(keys: Sequence[str]) -> str:
+    return f'{len(keys)} {hashlib.sha256(chr(0).join(keys).encode()).hexdigest()}'
 
 
 def pair_unreadable(unreadable: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -236,7 +236,7 @@ class Evaluator:
         for key in parts[0]:
             values = np.concatenate([part[key] for part in parts]).astype(np.float64)
             row[side][key] = float(values.mean())
-            ends[key] = intervals.of_mean(values)
+            ends[key] = intervals.of_mean(values, share=measures.measure(key).share)
             if key == 'diversity' and self._config.evaluation.lpips_batch_mean:
                 batches = [
                     values[i : i + BATCH_OF_MEANS].mean() for i in range(0, len(values), BATCH_OF_MEANS)
@@ -279,7 +279,7 @@ class Evaluator:
                 for key, nearest in RETRIEVAL.items():
                     hits = (ranks < nearest).astype(np.float64)
                     row[side][key] = float(hits.mean())
-                    row['intervals'][side][key] = intervals.of_mean(hits)
+                    row['intervals'][side][key] = intervals.of_mean(hits, share=True)
 
 
 def about_versions() -> dict[str, str]:

@@ -55,11 +55,15 @@ def compare_folders(
     for name in names:
         protocol = PROTOCOLS[name]
         features = make_features(settings, protocol.features, protocol.resize)
+        function = features.function
+        own = {'real'} if protocol.reals_at_own_size else set()
         sides = {
-            side: measure(_batches(paths, config, size), features.function) for side, paths in files.items()
+            side: measure(
+                _one_by_one(paths, config) if side in own else _batches(paths, config, size), function
+            )
+            for side, paths in files.items()
         }
-        if not protocol.reals_at_own_size:
-            _check_sizes({side: measured.size for side, measured in sides.items()})
+        _check_sizes({side: measured.size for side, measured in sides.items() if side not in own})
         pairs = _to_compare({side: measured.features for side, measured in sides.items()})
         compared = {
             name: sets.compare(*pair, features_name(protocol), settings.resamples)
@@ -119,6 +123,12 @@ def _check_counts(what: str, counts: Any, files: dict[str, list[storage.Path]]) 
     there = len(files['generated']), len(files['real'])
     if counts and tuple(counts) != there:
         raise ValueError(f'{what} asks for {tuple(counts)} generated and real images; there are {there}')
+
+
+def _one_by_one(paths: list[storage.Path], config: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the images of files as they are, of whatever sizes."""
+    for path in paths:
+        yield 1, data.read_image(str(path), config.data.background)[None]
 
 
 def _batches(

@@ -30,12 +30,14 @@ class Measure:
     Attributes:
       title: of its column.
       higher_is_better: None where neither is.
+      share: of images that something is true of.
       of_source: whether the untouched source, taken for a translation, has a telling value.
     """
 
     title: str
     higher_is_better: bool | None
     of_source: bool = False
+    share: bool = False
 
 
 MEASURES = {
@@ -49,14 +51,14 @@ MEASURES = {
     'structure': Measure('structure', False),
     'style_distance': Measure('style', False, of_source=True),
     'leakage': Measure('leakage', False),
-    'class_kept': Measure('class kept', True),
+    'class_kept': Measure('class kept', True, share=True),
     'class_cosine': Measure('classes, cosine', True),
     'diversity': Measure('LPIPS diversity', True),
     'diversity_batch_mean': Measure('LPIPS diversity, mean of batches', True),
-    'retrieval_top1': Measure('retrieval', True, of_source=True),
-    'retrieval_top5': Measure('top 5', True, of_source=True),
-    'content_kept': Measure('content kept', True, of_source=True),
-    'style_taken': Measure('style taken', True, of_source=True),
+    'retrieval_top1': Measure('retrieval', True, of_source=True, share=True),
+    'retrieval_top5': Measure('top 5', True, of_source=True, share=True),
+    'content_kept': Measure('content kept', True, of_source=True, share=True),
+    'style_taken': Measure('style taken', True, of_source=True, share=True),
     'precision': Measure('precision', True, of_source=True),
     'recall': Measure('recall', True, of_source=True),
     'density': Measure('density', True, of_source=True),
@@ -75,7 +77,7 @@ def measure(name: str) -> Measure:
         label = kind.upper() if kind == 'kid' or rest.startswith(('inception', 'torchvision')) else 'Fréchet'
         return Measure(f'{label}, {rest.replace("_", " ")}', False, of_source=True)
     if kind == 'read':
-        return Measure(f'{rest} right', True, of_source=True)
+        return Measure(f'{rest} right', True, of_source=True, share=True)
     return MEASURES[name]
 
 

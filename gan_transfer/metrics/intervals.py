@@ -17,16 +17,16 @@ class Interval(NamedTuple):
     high: float
 
 
-def of_mean(values: Float[np.ndarray, 'n']) -> Interval | None:
+def of_mean(values: Float[np.ndarray, 'n'], *, share: bool = False) -> Interval | None:
     """Returns the interval of a mean over images; None for one image, which tells nothing of others.
 
-    Student's for measures; Wilson's (1927) for shares, values of 0 and 1 only, where Student's has no width if all
-    agree and leaves [0, 1] near the ends.
+    Student's; Wilson's (1927) for a share, whose values are 0 and 1, where Student's has no width if all agree and
+    leaves [0, 1] near the ends.
     """
     count, mean = len(values), float(values.mean())
     if count < 2:
         return None
-    if np.isin(values, (0, 1)).all():
+    if share and np.isin(values, (0, 1)).all():
         squared = NORMAL_95**2 / count
         centre = (mean + squared / 2) / (1 + squared)
         reach = np.sqrt(squared * mean * (1 - mean) + squared**2 / 4) / (1 + squared)

@@ -1,11 +1,16 @@
 """Other people's outputs: two folders of images through the command line."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
+from gan_transfer.evaluation import folders as folders_module
+from gan_transfer.evaluation.features import SetFeatures
+from gan_transfer.evaluation.protocols import PROTOCOLS
 from tests import command
-from tests.evaluation.made_data import draw
+from tests.evaluation.made_data import draw, make_config
 
 
 @pytest.fixture(scope='module')
@@ -70,6 +75,29 @@ def test_a_key_of_the_evaluation_changes_no_size(folders, tmp_path):
         'evaluation.resamples=5': ([32, 32], False, False),
         'image_size=24': ([24, 24], True, True),
     }
+
+
+def test_real_images_keep_their_sizes_where_the_protocol_says_so(folders, tmp_path, monkeypatch):
+    seen = []
+
+    def make_features(*_):
+        def function(images):
+            seen.extend(image.shape[0] for image in images)
+            return images.reshape(len(images), -1)[:, :48].astype(np.float32)
+
+        return SetFeatures(function, {})
+
+    monkeypatch.setattr(folders_module, 'make_features', make_features)
+    protocol = dataclasses.replace(PROTOCOLS['egsde'], counts=None)
+    monkeypatch.setitem(PROTOCOLS, 'egsde', protocol)
+    for i in range(7):
+        command.write(tmp_path / 'real' / f'{i}.png', draw(str(i), True)[: 32 - i, : 32 - i])
+    config = make_config(protocols=('egsde',))
+    config.image_size = 24
+    folder = str(folders / 'same')
+    found = folders_module.compare_folders(config, str(tmp_path / 'real'), folder, folder, resize=True)
+    assert sorted(set(seen)) == [24, *range(26, 33)]
+    assert found['egsde']['size']['generated'] == (24, 24)
 
 
 @pytest.mark.parametrize(

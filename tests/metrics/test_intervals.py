@@ -25,17 +25,18 @@ def test_of_a_mean(count):
 def test_of_a_share(count, share):
     def make(trial):
         hits = np.random.default_rng(trial).random(count) < share
-        return intervals.of_mean(hits.astype(np.float64))
+        return intervals.of_mean(hits.astype(np.float64), share=True)
 
     assert 0.9 <= coverage(make, share, trials=400) <= 1
 
 
 def test_one_image_tells_nothing_of_others_and_a_share_stays_one():
     assert intervals.of_mean(np.ones(1)) is None
-    low, high = intervals.of_mean(np.zeros(100))
+    assert intervals.of_mean(np.zeros(9)) == (0, 0), 'distances, all of them nothing'
+    low, high = intervals.of_mean(np.zeros(100), share=True)
     assert low == 0
     assert 0.02 < high < 0.05
-    low, high = intervals.of_mean(np.ones(100))
+    low, high = intervals.of_mean(np.ones(100), share=True)
     assert 0.95 < low < 0.98
     assert high == 1
 

@@ -80,8 +80,8 @@ def import_run(config: Any, workdir: str, source: str, source_config: Any) -> No
         experiment = _make_experiment(config, domains)
     wanted = {name: _shapes(tree) for name, tree in experiment.abstract_state.params.items()}
     # A run that was imported itself and not trained yet has first weights where the files had none.
-    there = about.get('imported', {}).get('networks', list(state.params))
-    fitting = [name for name in there if wanted.get(name) == _shapes(state.params[name])]
+    learnt = about.get('imported', {}).get('networks', list(state.params))
+    fitting = [name for name in learnt if wanted.get(name) == _shapes(state.params[name])]
     if not fitting:
         raise UserError(f'no network of the run in {source!r} has a place in the config: {", ".join(wanted)}')
     params = {name: state.params[name] for name in fitting}
@@ -111,8 +111,8 @@ def _make_experiment(config: Any, domains: tuple[str, ...]) -> Experiment:
     return make_experiment(config, domains=len(domains), mesh=mesh)
 
 
-def _shapes(tree: Params) -> dict[str, tuple[int, ...]]:
-    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+def _shapes(tree: Params) -> Any:
+    return jax.tree.map(lambda x: x.shape, tree)
 
 
 def _write(
@@ -126,7 +126,6 @@ def _write(
 ) -> None:
     """Writes the run, and prints where its weights are from."""
     console = make_console()
-    origin = f'weights: first ones -> {source}'
     state = experiment.init(config.seed)
     fresh = [name for name in state.params if name not in weights.params]
     about = {
@@ -142,7 +141,7 @@ def _write(
     checkpoints.wait()
     checkpoints.close()
     # No seed of runs that began by first weights.
-    run_config.note_changes(workdir, [origin], 0)
+    run_config.note_changes(workdir, [f'weights: first ones -> {source}'], 0)
     run_config.save(workdir, config)  # last: it makes the folder a run, which must not begin by first weights
     for line in notes:
         console.print(line)

@@ -28,7 +28,7 @@ class _Speed(rich.progress.ProgressColumn):
 
 
 def shown_terms(names: Sequence[str]) -> list[str]:
-    """Returns the scalars of a line of progress: the generators' first terms and the discriminators' first one."""
+    """Returns the scalars of a line of progress: the first terms of generators and of discriminators."""
     terms = [name for name in names if not name.endswith(('norm', '_score', '_sign'))]
     sides = ([name for name in terms if name.startswith(side)] for side in ('generator', 'discriminator'))
     return [name for side, most in zip(sides, SHOWN_TERMS, strict=True) for name in side[:most]]

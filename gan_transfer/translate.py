@@ -141,8 +141,8 @@ def _list_styles(target: str | None, seed: str | None) -> tuple[list[Style], str
     return [Style(image.stem, image) for image in images], pathlib.Path(target).absolute().name
 
 
-def _images_in(folder: storage.Path, flag: str) -> list[storage.Path]:
-    images = list(data.list_images(folder))
+def _images_in(folder: storage.Path, flag: str) -> tuple[storage.Path, ...]:
+    images = data.list_images(folder)
     if not images:
         raise UserError(f'--{flag}={folder} has no images ({", ".join(data.EXTENSIONS)})')
     return images
@@ -167,15 +167,16 @@ def _plan(source: storage.Path, given: str, styles: Sequence[str], *, overwrite:
     output = storage.place(given)
     if not source.exists():
         raise UserError(f'no such file or folder: --source={source}')
-    several = (
-        '--source is a folder' if source.is_dir() else 'there are several styles' if len(styles) > 1 else ''
-    )
-    sources = [source]
-    if source.is_dir():
-        sources = _images_in(source, 'source')
-    if several or output.is_dir() or given.endswith('/'):
+    is_folder = source.is_dir()
+    sources = _images_in(source, 'source') if is_folder else (source,)
+    reasons = {
+        '--source is a folder': is_folder,
+        'there are several styles': len(styles) > 1,
+        '--output ends in /': given.endswith('/'),
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), '')
+    if reason or output.is_dir():
         if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITES):
-            reason = several or '--output ends in /'
             raise UserError(f'{reason}, so --output must be a folder; {output} is, or is called like, a file')
         endings = [f'_{style}.png' for style in styles] if len(styles) > 1 else ['.png']
         jobs = [Job(path, tuple(output / f'{path.stem}{ending}' for ending in endings)) for path in sources]

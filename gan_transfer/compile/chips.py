@@ -47,11 +47,13 @@ class Chip:
 
 
 CHIPS = {
-    'v4': Chip('tpu', ('TPU v4',), 275e12, 275e12, 123 * GIB // 4, 1228e9, 50e9, 0, _CUBES[:10]),
-    'v5e': Chip('tpu', ('TPU v5 lite', 'TPU v5e'), 197e12, 197e12, 63 * GIB // 4, 819e9, 50e9, 0, _SQUARES),
-    'v5p': Chip('tpu', ('TPU v5', 'TPU v5p'), 459e12, 459e12, 9574 * GIB // 100, 2765e9, 100e9, 0, _CUBES),
+    'v4': Chip('tpu', ('TPU v4',), 275e12, 275e12, int(30.75 * GIB), 1228e9, 50e9, 0, _CUBES[:10]),
+    'v5e': Chip(
+        'tpu', ('TPU v5 lite', 'TPU v5e'), 197e12, 197e12, int(15.75 * GIB), 819e9, 50e9, 0, _SQUARES
+    ),
+    'v5p': Chip('tpu', ('TPU v5', 'TPU v5p'), 459e12, 459e12, int(95.74 * GIB), 2765e9, 100e9, 0, _CUBES),
     'v6e': Chip(
-        'tpu', ('TPU v6 lite', 'TPU v6e'), 918e12, 918e12, 125 * GIB // 4, 1640e9, 100e9, 0, _SQUARES
+        'tpu', ('TPU v6 lite', 'TPU v6e'), 918e12, 918e12, int(31.25 * GIB), 1640e9, 100e9, 0, _SQUARES
     ),
     'h100': Chip(
         *('cuda', ('NVIDIA H100 80GB HBM3',), 989e12, 494.5e12, 84_929_347_584, 3352e9, 450e9, 50e9),

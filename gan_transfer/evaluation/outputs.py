@@ -49,8 +49,8 @@ def load_images(
         example = images[i]
         if example.key != images.keys[i]:
             raise ValueError(f'the image {images.keys[i]} cannot be read, and an evaluation takes all images')
-        size = example.image.shape[:2] if image_size is None else (image_size, image_size)
-        found.append(data.resize(example.image, size, interpolation))
+        image = example.image
+        found.append(image if image_size is None else data.resize(image, (image_size,) * 2, interpolation))
     return np.stack(found)
 
 

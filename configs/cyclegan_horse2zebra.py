@@ -3,7 +3,8 @@
     python launch.py --config=configs/cyclegan_horse2zebra.py --mode=prepare
     python launch.py --config=configs/cyclegan_horse2zebra.py --workdir=runs/horse2zebra
 
-The download is 117 MB. Wants an accelerator: 11.4 M parameters and 57 billion multiplications an image and generator.
+The download is 117 MB, and preparing it needs `pip install tensorflow-cpu` once. Wants an accelerator: 11.4 M
+parameters and 57 billion multiplications an image and generator.
 Expected: a Fréchet distance of about 62 (120 translated horses against 140 zebras), that of the published weights;
 CUT's paper has 77 (table 1), as trainings without the identity term come to.
 """

@@ -5,9 +5,9 @@
 
 `line` takes OpenMoji's line art and its coloured drawings, where the truth is known to the pixel.
 
-Half an hour of one CPU core (3.6 images/s). Measured, seed 0, 338 test images, Twemoji to OpenMoji and back: KID by
-VGG16 0.24 and 0.28 (untouched source 2.45), LPIPS by AlexNet 0.262 and 0.309 (0.374). Colour to line art: absolute
-error 0.028 (0.106), and back 0.103.
+Half an hour of one CPU core (3.6 images/s). Measured, means of seeds 0 and 1, 338 test images, Twemoji to OpenMoji and
+back: KID by VGG16 0.22 and 0.38 (untouched source 2.45), LPIPS by AlexNet 0.260 and 0.310 (0.374). Colour to line art:
+absolute error 0.029 (0.106), and back 0.101.
 
 Differs from the paper by what `emoji_race.py` adds to CUT: generators add to their source, are clipped to what can be
 saved, and their decoders see the encoders' features; second discriminators judge features of VGG16. They are small, and

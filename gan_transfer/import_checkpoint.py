@@ -39,9 +39,14 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
         raise UserError(f'--from={family} is not the method of --config, {config.method.name}')
     with from_user():
         weights, notes = read_networks(checkpoint, family)
-        domains = _configure(config, family, weights)
+        domains, changes = _configure(config, family, weights)
         experiment = _make_experiment(config, domains)
         params = _params(experiment, family, weights)
+    if changes:
+        notes = [*notes, f'as the weights have it: {", ".join(changes)}']
+    unused = sorted(set(weights) - set(params))
+    if unused:
+        notes = [*notes, f'ignored, as the config has no such network: {", ".join(unused)}']
     if family == 'stargan_v2':
         notes = [*notes, f'domains, alphabetical as the original sorts its folders: {", ".join(domains)}']
     _write(config, workdir, experiment, domains, Weights(params, params), family, notes)
@@ -127,7 +132,11 @@ def _write(
     """Writes the run, and prints where its weights are from."""
     console = make_console()
     state = experiment.init(config.seed)
-    fresh = [name for name in state.params if name not in weights.params]
+    fresh = [
+        name
+        for name in state.params
+        if name not in weights.params and not experiment.networks[name].pretrained
+    ]
     about = {
         'images': 0,
         'seconds': 0.0,
@@ -150,24 +159,34 @@ def _write(
     console.print(f'imported {", ".join(sorted(weights.params))} at {config.image_size} px into {workdir}')
 
 
-def _configure(config: Any, family: str, weights: dict[str, layout.StateDict]) -> tuple[str, ...]:
-    """Writes what the weights say into the config, and returns the names of the domains."""
+def _configure(
+    config: Any, family: str, weights: dict[str, layout.StateDict]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Writes what the weights say into the config, and returns the names of the domains and what has changed."""
     options = FAMILIES[family].options(weights)
     count = options.pop('domains', 2)
     config.image_size = options.pop('image_size', config.image_size)
     if 'generator_depth' in options and config.image_size % 2 ** options['generator_depth']:
         config.image_size = 2 ** options['generator_depth']
+    changes = [
+        f'{key} {config.method[key]} -> {value}'
+        for key, value in options.items()
+        if config.method[key] != value
+    ]
     config.method.update(options)
     names = tuple(config.data.domains) or tuple(string.ascii_uppercase[:count])
     if len(names) != count:
         raise UserError(f'data.domains names {", ".join(names)}; the weights are of {count} domains')
     config.data.domains = names
-    return names
+    return names, changes
 
 
 def _params(experiment: Experiment, family: str, weights: dict[str, layout.StateDict]) -> dict[str, Params]:
+    """Returns the parameters of those networks that the config has."""
     expected, params = experiment.abstract_state.params, {}
     for name, state_dict in weights.items():
+        if name not in expected:
+            continue
         try:
             params[name] = layout.load(FAMILIES[family].ENTRIES[name](state_dict), state_dict, expected[name])
         except ValueError as error:

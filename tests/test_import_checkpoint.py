@@ -23,21 +23,31 @@ from tests.run_folder import flip_a_bit
 WRITERS = {'zip': torch_files.write_zip, 'legacy': torch_files.write_legacy}
 
 
-def imported(family, path, workdir, **changes):
+def imported(family, path, workdir, **options):
     config = importlib.import_module(f'configs.{family}').get_config('size=64')
-    config.update(changes)
+    config.method.update(options)
     import_checkpoint(config, str(workdir), family, str(path))
     return open_run(config, str(workdir))
 
 
-@pytest.mark.parametrize('layout', WRITERS)
+RESNETS = {'cyclegan': 'cyclegan_generator_resnet6', 'cut': 'cut_generator_resnet9'}
+# What published generators have not, and the shapes of most arrays do not tell.
+OURS = {'residual': True, 'clip': True, 'skips': True}
+
+
 @pytest.mark.parametrize(
-    ('family', 'name'), [('cyclegan', 'cyclegan_generator_resnet6'), ('cut', 'cut_generator_resnet9')]
+    ('layout', 'options'), [('zip', {}), ('legacy', {}), ('zip', OURS)], ids=['zip', 'legacy', 'our options']
 )
-def test_an_imported_generator_translates_as_the_original(family, name, layout, tmp_path):
+@pytest.mark.parametrize(('family', 'name'), RESNETS.items(), ids=RESNETS)
+def test_an_imported_generator_translates_as_the_original(family, name, layout, options, tmp_path, capsys):
     case = cases.load(name)
     path = WRITERS[layout](tmp_path / 'latest_net_G.pth', case.weights())
-    run = imported(family, path, tmp_path / 'run')
+    if options:
+        options = {**options, 'antialias': family == 'cyclegan', 'feature_network': 'alexnet'}
+    run = imported(family, path, tmp_path / 'run', **options)
+    out = ' '.join(capsys.readouterr().out.split())
+    assert ('residual True -> False' in out) == bool(options)
+    assert 'features' not in out, 'they have weights of their own'
     assert run.directions == ((0, 1),)
     batch = {'source': case.image('x'), 'target_domain': np.ones(len(case.image('x')), np.int32)}
     batch = {field: batch[field] for field in run.experiment.method.translate_fields}
@@ -57,6 +67,32 @@ def test_an_imported_stargan_v2_translates_as_the_original(tmp_path):
     translated = run.experiment.translate(run.params, batch, jax.random.key(0))
     np.testing.assert_allclose(translated, np.moveaxis(case.arrays['translated'], 1, -1), atol=2e-4)
     assert len(run.directions) == len(run.domains) * (len(run.domains) - 1)
+
+
+def test_a_file_s_network_that_the_config_has_not_is_ignored_and_said(tmp_path, capsys):
+    case = cases.load('stargan_v2_networks')
+    names = ('generator', 'mapping_network', 'style_encoder')
+    weights = {name: case.weights(name) for name in names}
+    torch_files.write_zip(tmp_path / '100000_nets_ema.ckpt', weights)
+    options = {
+        'passes': ('reference',),
+        'reference_trains': 'all',
+        'residual': True,
+        'style_encoder_width': 8,
+    }
+    run = imported('stargan_v2', tmp_path, tmp_path / 'run', **options)  # a folder of a single file
+    out = ' '.join(capsys.readouterr().out.split())
+    assert 'ignored, as the config has no such network: mapping_network' in out
+    domains = np.asarray(case.arrays['domain'], np.int32)
+    batch = {'source': case.image('x'), 'target': case.image('reference'), 'target_domain': domains}
+    translated = run.experiment.translate(run.params, batch, jax.random.key(0))
+    np.testing.assert_allclose(translated, np.moveaxis(case.arrays['translated'], 1, -1), atol=2e-4)
+    del weights['style_encoder']
+    path = torch_files.write_zip(tmp_path / 'no_style.ckpt', weights)
+    with pytest.raises(UserError, match='generator, mapping_network, style_encoder are needed'):
+        imported('stargan_v2', path, tmp_path / 'other')
+    with pytest.raises(UserError, match=r'name one of its files: 100000_nets_ema\.ckpt, no_style\.ckpt'):
+        imported('stargan_v2', tmp_path, tmp_path / 'other')
 
 
 NETWORKS_OF_PIX2PIX = {'generator_unet128': 'G', 'discriminator_patchgan': 'D'}

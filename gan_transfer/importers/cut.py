@@ -3,14 +3,14 @@
 from typing import Any
 
 from gan_transfer.importers import cyclegan
-from gan_transfer.importers.layout import Entry, StateDict, indices, some
+from gan_transfer.importers.layout import Entry, StateDict, indices, size, some
 
 NETWORKS = {'G': 'generator', 'F': 'patch_projection', 'D': 'discriminator'}
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
-    found, antialias = {}, {}
+    found, antialias = dict(cyclegan.OURS), {}
     if 'generator' in state_dicts:
         found |= cyclegan.generator_options(state_dicts['generator'])
         antialias['generator'] = cyclegan.blurred(state_dicts['generator'])
@@ -27,7 +27,7 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
 def _projection_width(state_dict: StateDict) -> int:
     if 'mlp_0.0.weight' not in state_dict:
         raise ValueError(f'no patch projection: mlp_0.0.weight is missing, there are {some(state_dict)}')
-    return state_dict['mlp_0.0.weight'].shape[0]
+    return size(state_dict, 'mlp_0.0.weight', 0)
 
 
 def projection_entries(state_dict: StateDict) -> list[Entry]:

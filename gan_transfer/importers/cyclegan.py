@@ -1,6 +1,8 @@
 """CycleGAN's networks from their published layout; the architecture is read from keys and shapes."""
 
-from gan_transfer.importers.layout import Entry, StateDict, indices, some
+from typing import Any
+
+from gan_transfer.importers.layout import Entry, StateDict, indices, size, some
 
 # What each file of the original is to us. Its D_A judges domain b; the published generators are alone, and called G.
 NETWORKS = {
@@ -10,6 +12,8 @@ NETWORKS = {
     'D_B': 'discriminator_a',
     'G': 'generator_a_to_b',
 }
+# Options of our generators that no published one has, and of which the shapes of arrays do not tell.
+OURS = {'residual': False, 'clip': False, 'skips': False}
 
 
 def blocks(state_dict: StateDict) -> list[int]:
@@ -44,7 +48,7 @@ def generator_options(state_dict: StateDict) -> dict[str, int]:
     if 'model.1.weight' not in state_dict:
         raise ValueError(f'no ResNet generator: model.1.weight is missing, there are {some(state_dict)}')
     return {
-        'generator_width': state_dict['model.1.weight'].shape[0],
+        'generator_width': size(state_dict, 'model.1.weight', 0),
         'generator_blocks': len(blocks(state_dict)),
     }
 
@@ -56,14 +60,14 @@ def discriminator_options(state_dict: StateDict) -> dict[str, int]:
     layers = [i for i in indices(state_dict, 'model') if f'model.{i}.weight' in state_dict]
     convolutions = [i for i in layers if state_dict[f'model.{i}.weight'].ndim == 4]
     return {
-        'discriminator_width': state_dict['model.0.weight'].shape[0],
+        'discriminator_width': size(state_dict, 'model.0.weight', 0),
         'discriminator_depth': len(convolutions) - 2,
     }
 
 
-def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
+def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
-    found = {}
+    found = {'antialias': False, **OURS}
     for name, state_dict in state_dicts.items():
         generator = name.startswith('generator')
         if blurred(state_dict) if generator else discriminator_blurred(state_dict):

@@ -14,6 +14,7 @@ FAMILIES = {'cut': cut, 'cyclegan': cyclegan, 'pix2pix': pix2pix, 'stargan_v2': 
 ENDINGS = ('.pth', '.pt', '.ckpt', '.safetensors')
 # `latest_net_G_A.pth` and the like: when it was saved, and which network it is.
 _ONE_NETWORK = re.compile(r'(?P<saved>.+)_net_(?P<network>[A-Z](_[AB])?)$')
+WRAPPERS = 4  # 'state_dict' within 'state_dict': a file may hold itself
 IGNORED = ('fan',)  # the face landmarks' network beside StarGAN v2's
 
 
@@ -22,7 +23,7 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
 
     Args:
       path: a file with one network or several, whose companions (`latest_net_G_A.pth` and `latest_net_D_A.pth`) are
-        read as well; or the folder of such files.
+        read as well; or the folder of such files, or of a single file.
       family: of FAMILIES.
 
     Raises:
@@ -47,33 +48,60 @@ def read_networks(path: str, family: str) -> tuple[dict[str, layout.StateDict], 
 
 def _files(path: storage.Path, names: dict[str, str]) -> dict[storage.Path, str | None]:
     """Returns the files to read, each with the name of its network if its own name tells it."""
-    folder = path if path.is_dir() else path.parent
     if not path.exists():
         raise ValueError(f'no such file or folder: {path}')
-    named: dict[str, dict[str, storage.Path]] = {}
-    for file in sorted(folder.iterdir()):
-        match = _ONE_NETWORK.fullmatch(file.stem)
-        if match and file.suffix in ENDINGS and match['network'] in names:
-            named.setdefault(match['saved'], {})[match['network']] = file
+    match = _match(path, names)
+    if not path.is_dir() and not match:
+        return {path: None}
+    there = [
+        file
+        for file in sorted((path if path.is_dir() else path.parent).iterdir())
+        if file.suffix in ENDINGS and file.is_file()
+    ]
+    named: dict[str, dict[storage.Path, str]] = {}
+    for file in there:
+        if found := _match(file, names):
+            named.setdefault(found['saved'], {})[file] = found['network']
     if not path.is_dir():
-        match = _ONE_NETWORK.fullmatch(path.stem)
-        if not match or match['network'] not in names:
-            return {path: None}
-        saved = match['saved']
+        companions = named[match['saved']]
+        # The one that is named, where another file has the same network too.
+        mine = names[match['network']]
+        files = {file: network for file, network in companions.items() if names[network] != mine}
+        files[path] = match['network']
+    elif named:
+        saved = 'latest' if 'latest' in named else next(iter(named))
+        if len(named) > 1 and saved != 'latest':
+            raise ValueError(f'{path} has files *_net_<network> of {", ".join(named)}: name one file')
+        files = named[saved]
+    elif len(there) == 1:
+        return {there[0]: None}
     else:
-        saved = 'latest' if 'latest' in named else next(iter(named), '')
-        if len(named) != 1 and saved != 'latest':
-            there = f'of {", ".join(named)}: name one file' if named else f'{", ".join(names)}: none'
-            raise ValueError(f'{path} has files *_net_<network> {there}')
-    return {file: network for network, file in named[saved].items()}
+        found = ', '.join(file.name for file in there[:8]) or 'none'
+        raise ValueError(
+            f'{path} has no file *_net_<network> of {", ".join(names)}; name one of its files: {found}'
+        )
+    first: dict[str, storage.Path] = {}
+    for file, network in files.items():
+        if names[network] in first:
+            raise ValueError(
+                f'{first[names[network]].name} and {file.name} hold the same network: name one file'
+            )
+        first[names[network]] = file
+    return files
+
+
+def _match(file: storage.Path, names: dict[str, str]) -> re.Match[str] | None:
+    match = _ONE_NETWORK.fullmatch(file.stem)
+    return match if match and match['network'] in names else None
 
 
 def _by_network(
     tree: Any, file: storage.Path, network: str | None, names: dict[str, str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Returns the arrays of a file by the name that the original gives the network."""
-    while isinstance(tree, dict) and isinstance(tree.get('state_dict'), dict):
-        tree = tree['state_dict']
+    for _ in range(WRAPPERS):
+        if isinstance(tree, dict) and isinstance(tree.get('state_dict'), dict):
+            tree = tree['state_dict']
     if not isinstance(tree, dict) or not tree:
         raise ValueError(f'{file} holds no dictionary of weights')
     if any(isinstance(value, np.ndarray) for value in tree.values()):

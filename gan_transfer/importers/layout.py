@@ -109,6 +109,18 @@ def high_pass_weight(state_dict: StateDict) -> float:
     return float(8 / middle[4]) if len(middle) == 9 and middle[4] > 0 else 1.0
 
 
+def size(state_dict: StateDict, key: str, axis: int) -> int:
+    """Returns the size of an array's axis.
+
+    Raises:
+      ValueError: where the array has no such axis.
+    """
+    shape = state_dict[key].shape
+    if axis >= len(shape):
+        raise ValueError(f'{key} has the shape {list(shape)}, of which no weight can be')
+    return shape[axis]
+
+
 def some(state_dict: StateDict) -> str:
     """Returns a few keys, to be shown."""
     return ', '.join(map(str, list(state_dict)[:4])) or 'none'
@@ -148,14 +160,14 @@ def load(
 
     def take(
         key: str, arrange: Callable[[np.ndarray], np.ndarray], dimensions: tuple[int, ...]
-    ) -> np.ndarray:
+    ) -> np.ndarray | None:
         used.add(key)
         if key not in state_dict:
             missing.append(key)
-            return np.zeros(1, np.float32)
+            return None
         if state_dict[key].ndim not in dimensions:
             misshapen.append(f'{key} {list(state_dict[key].shape)}')
-            return np.zeros(1, np.float32)
+            return None
         return arrange(np.asarray(state_dict[key], np.float32))
 
     for entry in entries:
@@ -169,11 +181,13 @@ def load(
         for leaf, values in leaves.items():
             wanted = ours.get(f'{entry.path}/{leaf}')
             if wanted is not None:
-                wanted = wanted.shape[1:] if of_domains else wanted.shape
+                if of_domains and len(prefixes) != wanted.shape[0]:
+                    misshapen.append(f'{entry.prefix}: {len(prefixes)} domains in place of {wanted.shape[0]}')
+                shape = wanted.shape[1:] if of_domains else wanted.shape
                 misshapen += [
-                    f'{prefix}: our {leaf} {list(value.shape)} in place of {list(wanted)}'
+                    f'{prefix}: our {leaf} {list(value.shape)} in place of {list(shape)}'
                     for prefix, value in zip(prefixes, values, strict=True)
-                    if value.shape != wanted and value.shape != (1,)
+                    if value is not None and value.shape != shape
                 ]
             place[leaf] = _stack(values) if of_domains else values[0]
     unexpected = sorted(set(state_dict) - used - {HIGH_PASS})
@@ -194,6 +208,7 @@ def _place(tree: Any, path: str) -> Any:
     return tree
 
 
-def _stack(values: list[np.ndarray]) -> np.ndarray:
-    shapes = {value.shape for value in values}
-    return np.stack(values) if len(shapes) == 1 else values[0]  # what differs has been noted as misshapen
+def _stack(values: list[np.ndarray | None]) -> np.ndarray | None:
+    # What is missing or differs is an error already, or is one here where nothing is expected.
+    shapes = {None if value is None else value.shape for value in values}
+    return np.stack(values) if len(shapes) == 1 and None not in shapes else None

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gan_transfer.importers import cyclegan
-from gan_transfer.importers.layout import Entry, StateDict, indices
+from gan_transfer.importers.layout import Entry, StateDict, indices, size
 
 _NONE = np.zeros(())
 NETWORKS = {'G': 'generator', 'D': 'discriminator'}
@@ -19,7 +19,7 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
                 'no U-Net: model.model.0.weight is missing; ResNets come with --from=cyclegan or cut'
             )
         found |= {
-            'generator_width': generator['model.model.0.weight'].shape[0],
+            'generator_width': size(generator, 'model.model.0.weight', 0),
             'generator_depth': len(_levels(generator)),
         }
     if 'discriminator' in state_dicts:

@@ -1,18 +1,20 @@
 """StarGAN v2's networks from their published layout, those of faces (CelebA-HQ) and the others."""
 
 import math
+from typing import Any
 
-from gan_transfer.importers.layout import Entry, StateDict, count, high_pass_weight, some
+from gan_transfer.importers.layout import Entry, StateDict, count, high_pass_weight, size, some
 
 NETWORKS = {
     name: name for name in ('generator', 'mapping_network', 'style_encoder', 'discriminator')
 }  # theirs and ours
+NEEDED = {'generator', 'mapping_network', 'style_encoder'}  # they tell the architecture, and translate
 
 
-def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
+def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the four networks' weights belong to, `image_size` and `domains` too.
 
-    The blocks of the style encoder, or of the discriminator, tell the image size: they halve it down to 4 pixels. A
+    The blocks of the style encoder tell the image size: they halve it down to 4 pixels. A
     file of the generator of faces without its high-pass filter is taken for one of weight 1, as published.
 
     Raises:
@@ -33,29 +35,31 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, int]:
     downsamplings = int(math.log2(image_size)) - (3 if faces else 4)
     # Of all networks: the generator halves least often, and may end below the cap.
     widths = [
-        weight.shape[0]
+        size(state_dict, key, 0)
         for state_dict in state_dicts.values()
-        for key, weight in state_dict.items()
+        for key in state_dict
         if key.endswith('conv2.weight') and not key.startswith('decode.')
     ]
     return {
         'image_size': image_size,
         'domains': count(mapping, 'unshared.{}.0.weight'),
-        'width': generator['from_rgb.weight'].shape[0],
+        'width': size(generator, 'from_rgb.weight', 0),
         'max_width': max(widths),
         'downsamplings': downsamplings,
         'bottleneck_blocks': encoder - downsamplings,
-        'latent_length': mapping['shared.0.weight'].shape[1],
-        'mapping_width': mapping['shared.0.weight'].shape[0],
-        'style_size': mapping['unshared.0.6.weight'].shape[0],
+        'latent_length': size(mapping, 'shared.0.weight', 1),
+        'mapping_width': size(mapping, 'shared.0.weight', 0),
+        'style_size': size(mapping, 'unshared.0.6.weight', 0),
         'high_pass_weight': high_pass_weight(generator) if faces else 0.0,
+        # Options of ours that no published network has.
+        'residual': False,
+        'style_encoder_width': 0,
+        'discriminator_blocks': 0,
     }
 
 
 def _image_size(state_dicts: dict[str, StateDict]) -> int:
-    if 'style_encoder' in state_dicts:
-        return 2 ** (_blocks(state_dicts['style_encoder'], 'shared') + 2)
-    return 2 ** (_blocks(state_dicts['discriminator'], 'main') + 2)
+    return 2 ** (_blocks(state_dicts['style_encoder'], 'shared') + 2)
 
 
 def _of_faces(state_dicts: dict[str, StateDict]) -> bool:
@@ -72,11 +76,9 @@ def drop_unused(state_dicts: dict[str, StateDict]) -> tuple[dict[str, StateDict]
     Raises:
       ValueError: where networks are missing that tell the architecture.
     """
-    missing = [name for name in ('generator', 'mapping_network') if name not in state_dicts]
-    if missing or not {'style_encoder', 'discriminator'} & set(state_dicts):
+    if not set(state_dicts) >= NEEDED:
         raise ValueError(
-            f'networks are missing: there are {", ".join(state_dicts)}; generator, mapping_network and style_encoder '
-            'are needed'
+            f'networks are missing: there are {", ".join(state_dicts)}; {", ".join(sorted(NEEDED))} are needed'
         )
     if not _of_faces(state_dicts):
         return state_dicts, []

@@ -96,6 +96,9 @@ def test_the_file_tells_that_it_is_the_generator_of_faces():
         'bottleneck_blocks': 2,
         'image_size': SIZE,
         'domains': 2,
+        'residual': False,
+        'style_encoder_width': 0,
+        'discriminator_blocks': 0,
     }
     for name, arrays in weights.items():
         assert_loads(name, arrays, first_params(networks()[name]))

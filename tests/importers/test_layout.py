@@ -1,9 +1,11 @@
 """Every key of a file is accounted for: taken, known and left out, or named in an error."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
-from gan_transfer.importers import layout
+from gan_transfer.importers import files, layout
 from gan_transfer.importers.files import FAMILIES, read_networks
 from tests.importers import torch_files
 from tests.reference import cases
@@ -174,7 +176,7 @@ class TestFiles:
         ('path', 'family', 'message'),
         [
             ('nothing.pth', 'cut', 'no such file or folder'),
-            ('a', 'cut', 'has files .*_net_<network> G, F, D: none'),
+            ('a', 'cut', 'has no file .*_net_<network> of G, F, D; name one of its files: none'),
             ('b', 'cut', 'has files .*_net_<network> of 5, 6: name one file'),
             ('one.pth', 'stargan_v2', 'holds one network; a file of all'),
             ('other.pth', 'stargan_v2', "has a network 'unet'; known are generator"),
@@ -194,3 +196,62 @@ class TestFiles:
         self.write(tmp_path / 'list.pth', tree=[1, 2])
         with pytest.raises(ValueError, match=message):
             read_networks(str(tmp_path / path), family)
+
+
+def test_the_file_that_is_named_is_read_and_two_of_one_network_are_refused(tmp_path):
+    arrays = weights_of('cyclegan')
+    paths = {}
+    for number, name in enumerate(('latest_net_G.pth', 'latest_net_G_A.pth')):
+        scaled = {key: (number + 1) * value for key, value in arrays.items()}
+        paths[name] = torch_files.write_zip(tmp_path / name, scaled)
+    for number, name in enumerate(paths):
+        networks, _ = read_networks(str(paths[name]), 'cyclegan')
+        bias = networks['generator_a_to_b']['model.1.bias']
+        np.testing.assert_array_equal(bias, (number + 1) * arrays['model.1.bias'])
+    discriminator = cases.load('cyclegan_training').weights(prefix='D_A.')
+    judge = torch_files.write_zip(tmp_path / 'latest_net_D_A.pth', discriminator)
+    assert set(read_networks(str(paths['latest_net_G.pth']), 'cyclegan')[0]) == {
+        'generator_a_to_b',
+        'discriminator_b',
+    }
+    for path in (tmp_path, judge):
+        with pytest.raises(ValueError, match=r'G\.pth and latest_net_G_A\.pth hold the same network'):
+            read_networks(str(path), 'cyclegan')
+
+
+def test_a_file_that_holds_itself_is_refused():
+    tree = {}
+    tree['state_dict'] = tree
+    with pytest.raises(ValueError, match='known are'):
+        files._by_network(tree, pathlib.Path('a.pth'), None, {'G': 'generator'})
+
+
+@pytest.mark.parametrize('shape', [(), (1,)])
+@pytest.mark.parametrize('family', GENERATORS)
+def test_arrays_of_no_or_one_number_are_named(family, shape):
+    arrays = dict(weights_of(family))
+    params = load(family, arrays)
+    key = next(key for key in arrays if key.endswith('.bias'))
+    with pytest.raises(ValueError, match=key.removesuffix('.bias')):
+        load(family, {**arrays, key: np.zeros(shape, np.float32)}, params)
+
+
+def test_weights_without_axes_tell_no_width():
+    for family, network, key in (
+        ('cut', 'generator', 'model.1.weight'),
+        ('cut', 'patch_projection', 'mlp_0.0.weight'),
+        ('pix2pix', 'generator', 'model.model.0.weight'),
+    ):
+        with pytest.raises(ValueError, match=rf'{key} has the shape \[\]'):
+            FAMILIES[family].options({network: {key: np.zeros((), np.float32)}})
+
+
+def test_other_numbers_of_domains_than_ours_are_named():
+    case = cases.load('stargan_v2_networks')
+    arrays = case.weights('style_encoder')
+    entries = FAMILIES['stargan_v2'].ENTRIES['style_encoder'](arrays)
+    params = layout.load(entries, arrays)
+    domains = params['domain']['kernel'].shape[0]
+    fewer = {key: value for key, value in arrays.items() if f'unshared.{domains - 1}.' not in key}
+    with pytest.raises(ValueError, match=rf'{domains - 1} domains in place of {domains}'):
+        layout.load(entries, fewer, params)

@@ -97,3 +97,20 @@ def test_an_unknown_network_is_refused(method):
         match="feature_network 'resnet'; choose one of alexnet, efficientnet_lite0, vgg16, or none",
     ):
         tiny.make_experiment(method, method={'feature_network': 'resnet'})
+
+
+def test_each_image_is_judged_by_the_logit_of_its_own_domain():
+    judge, feature = FeatureDiscriminator(domains=3), jax.random.normal(jax.random.key(0), (3, 8, 8, 3))
+    domain = jnp.array([2, 0, 1])
+    variables = judge.init(jax.random.key(1), domain, feature)
+    alone = FeatureDiscriminator(domains=1)
+    for i, own in enumerate([2, 0, 1]):
+        output = jax.tree.map(lambda x, own=own: x[..., own : own + 1], variables['params']['output_0'])
+        params = {**variables['params'], 'output_0': output}
+        np.testing.assert_allclose(
+            judge.apply(variables, domain, feature)[0][0][i],
+            alone.apply({'params': params}, feature[i : i + 1])[0][0][0],
+            atol=1e-6,
+        )
+    gradient = jax.make_jaxpr(jax.grad(lambda v: judge.apply(v, domain, feature)[0][0].sum()))(variables)
+    assert 'scatter' not in str(gradient), 'which a TPU works through sample by sample'

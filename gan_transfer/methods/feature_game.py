@@ -101,6 +101,29 @@ def discriminator_terms(
     return sum(terms.values()), {**terms, **signs}
 
 
+def add_discriminator_terms(
+    loss: Float[Array, ''],
+    terms: Scalars,
+    name: str,
+    adversarial: str,
+    networks: Networks,
+    discriminator: str,
+    real: Images,
+    fake: Images,
+    domains: tuple[Array | None, Array | None] = (None, None),
+    *,
+    weight: float = 1.0,
+) -> tuple[Float[Array, ''], Scalars]:
+    """Returns a discriminator's loss and terms with those of a discriminator of features, its loss by `weight`.
+
+    As they are for the name '': no such game.
+    """
+    if not name:
+        return loss, terms
+    more, added = discriminator_terms(name, adversarial, networks, discriminator, real, fake, domains)
+    return loss + weight * more, {**terms, **added}
+
+
 def generator_term(
     name: str,
     adversarial: str,

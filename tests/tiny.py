@@ -16,6 +16,7 @@ from configs import common
 from gan_transfer import experiment as experiment_lib
 from gan_transfer import sharding
 from gan_transfer.methods import METHODS
+from gan_transfer.methods.contract import PhaseInput
 from gan_transfer.optimizer import Optimizer
 from gan_transfer.step import make_train_step
 
@@ -81,6 +82,21 @@ def make_batch(experiment, name, seed=0, size=BATCH, image_size=SIZE):
     batch = {field: makers[kind(field)]() for field in experiment.method.batch_fields}
     every = np.arange(size)
     return {k: sharding.to_devices(experiment.mesh, v, every, size) for k, v in batch.items()}
+
+
+def phase_input(networks, batch, **changes):
+    """What a loss sees at the first step, with functions in place of networks."""
+    given = PhaseInput(
+        networks=networks,
+        batch=batch,
+        forwards={},
+        memory={},
+        key=jax.random.key(0),
+        images_seen=jnp.zeros(()),
+        step=jnp.int32(0),
+        axes=(),
+    )
+    return given._replace(**changes)
 
 
 def only(method, phase):

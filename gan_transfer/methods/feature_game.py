@@ -50,7 +50,8 @@ def networks(
 ) -> dict[str, Network]:
     """Returns the frozen network and discriminators of its features; nothing for the name ''.
 
-    With several `domains` a discriminator has a logit for each.
+    With several `domains` a discriminator has a logit for each. The discriminators compute in the settings' type; the
+    frozen network always in float32, which its weights were trained in.
     """
     if not name:
         return {}

@@ -7,6 +7,7 @@ import pytest
 
 from gan_transfer.importers import feature_weights
 from gan_transfer.methods import METHODS, feature_game
+from gan_transfer.methods.contract import NetworkSettings
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from tests import tiny
 
@@ -76,6 +77,19 @@ def test_logits_are_float32_whatever_the_discriminator_computes_in():
     (logits, _), _ = jax.eval_shape(judge.init_with_output, jax.random.key(0), feature, feature[:, ::2, ::2])
     assert [x.shape for x in logits] == [(2, 8, 8, 1), (2, 4, 4, 1)]
     assert all(x.dtype == jnp.float32 for x in logits)
+
+
+@pytest.mark.parametrize('name', feature_game.LAYERS)
+def test_the_frozen_network_computes_in_float32_whatever_the_others_do(name):
+    settings = NetworkSettings(32, 2, jnp.bfloat16, rematerialize=False)
+    made = feature_game.networks(name, settings, ('judge',))
+    assert made['judge'].module.dtype == jnp.bfloat16
+    frozen = made[feature_game.FEATURES]
+    program = str(
+        jax.make_jaxpr(frozen.module.init_with_output)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    )
+    assert 'f32[' in program
+    assert 'bf16[' not in program
 
 
 @pytest.mark.parametrize('name', feature_game.LAYERS)

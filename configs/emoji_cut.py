@@ -7,7 +7,8 @@
 themselves: 0.106), SSIM 0.884 (0.833). FastCUT has not been measured.
 
 `fast` is FastCUT. Differs from the paper: a quarter of its widths, six residual blocks, batches of two, five times its
-learning rate, a larger gain of the initial weights, and a weight average.
+learning rate, a larger gain of the initial weights, and a weight average. The learning rate decays from half of the
+training on with `fast` too, where FastCUT and `cut.py:fast` decay from three quarters.
 """
 
 from configs import common, cut

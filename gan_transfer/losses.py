@@ -75,11 +75,14 @@ def feature_matching(features: dict[str, Images], target: dict[str, Images]) -> 
     """How far apart two images are in the means over all places of a discriminator's features, layer by layer.
 
     Means hold texture and colour, not where things are. The FUNIT paper (Liu et al. 2019, equation 4) takes the last
-    layer; here every layer counts alike, because the first ones hold the colours.
+    layer; here every layer counts alike, because the first ones hold the colours. In float32, whatever the features
+    are in: the difference of two means of many places is far below what bfloat16 tells apart.
     """
-    return sum(l1(features[name].mean((1, 2)), target[name].mean((1, 2))) for name in features) / len(
-        features
-    )
+
+    def means(x: Images) -> Float[Array, 'b c']:
+        return x.astype(jnp.float32).mean((1, 2))
+
+    return sum(l1(means(features[name]), means(target[name])) for name in features) / len(features)
 
 
 def squared_gradient_norm(score: Callable[[Images], Logits], images: Images) -> Float[Array, 'b']:

@@ -165,10 +165,11 @@ def test_a_step_costs_what_it_did(name):
 def test_bfloat16_computes_near_float32_and_keeps_float32_parameters(name):
     _, expected = expected_gradients(name)
     experiment = make_experiment(name, compute_dtype='bfloat16')
-    shapes, _ = jax.eval_shape(
+    shapes, terms = jax.eval_shape(
         experiment.train_step, experiment.abstract_state, make_batch(experiment, name), jax.random.key(1)
     )
     assert {leaf.dtype for leaf in jax.tree.leaves((shapes.params, shapes.average))} == {np.dtype('float32')}
+    assert {term: x.dtype for term, x in terms.items() if x.dtype != np.dtype('float32')} == {}
     _, scalars = gradients_of(experiment, name)
     first = experiment.method.phases()[0].name + '/'  # later phases see parameters that the steps drove apart
     for term in (t for t in expected if t.startswith(first) and 'sign' not in t):

@@ -8,7 +8,6 @@ import pytest
 from gan_transfer import sharding
 from gan_transfer.image_pool import ImagePool
 from gan_transfer.methods import METHODS
-from gan_transfer.methods.contract import PhaseInput
 from gan_transfer.optimizer import clip_by_norm
 from gan_transfer.step import to_model_batch
 from tests.tiny import (
@@ -20,6 +19,9 @@ from tests.tiny import (
     make_batch,
     make_experiment,
     only,
+    phase_input,
+    plain_gradient_step,
+    plain_state,
 )
 
 # For tests of rounding: eight units of the patch projection often rest all, or all but one.
@@ -79,16 +81,7 @@ def test_penalties_join_the_loss_by_their_weights_at_every_fourth_step(step):
     """What the penalties themselves are is tested in `test_losses.py`."""
     weights = {'r1_weight': 2.0, 'r2_weight': 3.0, 'gradient_penalty_weight': 5.0}
     method = METHODS['cut'](adversarial='wasserstein', regularize_every=4, **weights)
-    given = PhaseInput(
-        networks={},
-        batch={'slot': jnp.arange(2)},
-        forwards={},
-        memory={},
-        key=jax.random.key(0),
-        images_seen=jnp.zeros(()),
-        step=jnp.int32(step),
-        axes=(),
-    )
+    given = phase_input({}, {'slot': jnp.arange(2)}, step=jnp.int32(step))
     real, fake = (jax.random.normal(jax.random.key(seed), (2, 4, 4, 3)) for seed in (1, 2))
 
     def loss(kernel):
@@ -179,3 +172,18 @@ def test_cyclegan_s_discriminators_judge_what_the_full_pool_gives():
         )
         swaps += has.sum()
     assert 0 < swaps < 2 * BATCH, 'about half of them'
+
+
+@pytest.mark.xdist_group('cyclegan')
+def test_each_place_of_the_batch_gets_its_own_memory_back_from_the_parts():
+    experiment = default_experiment('cyclegan')
+    method = only(experiment.method, experiment.method.phases()[-1])
+    batch = make_batch(experiment, 'cyclegan')
+    at_once, in_parts = (
+        plain_gradient_step(experiment, method=method, accumulation=accumulation)(
+            plain_state(experiment), batch, jax.random.key(1)
+        )[0].memory
+        for accumulation in (1, 2)
+    )
+    assert np.ptp(at_once['pool_a'].images[:, 0], axis=0).max() > 0.1, 'or any order would do'
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), in_parts, at_once)

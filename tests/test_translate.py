@@ -192,6 +192,14 @@ def test_a_run_translates_on_devices_that_do_not_divide_its_batch(cyclegan, tmp_
     assert np.abs(found[0] - found[1]).max() <= 1
 
 
+@pytest.mark.parametrize('size', [(37, 51), (3, 5), (1, 40)])
+def test_an_image_comes_back_from_the_networks_size_at_its_own_place(size):
+    method = types.SimpleNamespace(fully_convolutional=True, size_multiple=4)
+    run = types.SimpleNamespace(experiment=types.SimpleNamespace(method=method), image_size=64)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    np.testing.assert_array_equal(inference.to_size(inference.from_size(image, run), size, run), image)
+
+
 def test_a_domain_s_name_comes_before_its_index():
     run = types.SimpleNamespace(domains=('1', '2', '3'), directions=((0, 1), (0, 2), (1, 0)))
     assert [inference.find_domain(run, chosen) for chosen in ('1', '2', '0', 2)] == [0, 1, 0, 2]

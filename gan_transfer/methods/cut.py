@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gan_transfer import losses, random
-from gan_transfer.methods import feature_game
+from gan_transfer.methods import feature_game, unpaired
 from gan_transfer.methods.contract import (
     Forward,
     Images,
@@ -30,7 +30,7 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
-from gan_transfer.networks import layers, resnet
+from gan_transfer.networks import layers
 from gan_transfer.networks.patch_projection import PatchProjection
 from gan_transfer.networks.patchgan import PatchDiscriminator
 from gan_transfer.networks.resnet import ResNetGenerator
@@ -97,12 +97,8 @@ class Cut(Method):
     most_domains: ClassVar[float] = 2
 
     def check(self, image_size: int, domains: int) -> None:
-        feature_game.check(self.feature_network, image_size)
-        resnet.check(antialias=self.antialias, skips=self.skips, residual=self.residual, clip=self.clip)
         super().check(image_size, domains)
-        smallest = 2**self.discriminator_depth * 3
-        if image_size % 4 or image_size < smallest:
-            raise ValueError(f'image_size is {image_size}; cut takes multiples of 4 from {smallest} on')
+        unpaired.check('cut', self, image_size)
         names = [
             'padded',
             *(f'down_{i}{suffix}' for i in range(2) for suffix in ('', '_activated')),
@@ -183,12 +179,13 @@ class Cut(Method):
         real, network = given.batch['target'], given.networks['discriminator']
         fake = given.forwards['translated']['images'][: len(real)]
         loss, terms = self.discriminator_terms(given, lambda x: network(x)[0], real, fake, weight=0.5)
-        for name in self._feature_discriminators:
-            more, added = feature_game.discriminator_terms(
-                self.feature_network, self.adversarial, given.networks, name, real, fake
+        return PhaseOutput(
+            *feature_game.add_discriminator_terms(
+                *(loss, terms, self.feature_network, self.adversarial, given.networks),
+                *('feature_discriminator', real, fake),
+                weight=0.5,
             )
-            loss, terms = loss + 0.5 * more, {**terms, **added}
-        return PhaseOutput(loss, terms)
+        )
 
     def generator_loss(self, given: PhaseInput) -> PhaseOutput:
         """Equation 5: the adversarial term and PatchNCE, the latter on source and target images."""

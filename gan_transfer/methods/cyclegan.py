@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from gan_transfer import image_pool, losses, random
-from gan_transfer.methods import feature_game
+from gan_transfer.methods import feature_game, unpaired
 from gan_transfer.methods.contract import (
     Forward,
     Images,
@@ -29,7 +29,6 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
-from gan_transfer.networks import resnet
 from gan_transfer.networks.patchgan import PatchDiscriminator
 from gan_transfer.networks.resnet import ResNetGenerator
 
@@ -82,12 +81,8 @@ class CycleGan(Method):
     most_domains: ClassVar[float] = 2
 
     def check(self, image_size: int, domains: int) -> None:
-        feature_game.check(self.feature_network, image_size)
-        resnet.check(antialias=self.antialias, skips=self.skips, residual=self.residual, clip=self.clip)
         super().check(image_size, domains)
-        smallest = 2**self.discriminator_depth * 3
-        if image_size % 4 or image_size < smallest:
-            raise ValueError(f'image_size is {image_size}; cyclegan takes multiples of 4 from {smallest} on')
+        unpaired.check('cyclegan', self, image_size)
 
     def translating(self, source: int, target: int) -> tuple[str, ...]:
         return ('generator_a_to_b' if target == 1 else 'generator_b_to_a',)
@@ -188,16 +183,11 @@ class CycleGan(Method):
             total, terms = self.discriminator_terms(
                 given, lambda x, n=network: n(x)[0], real[domain], fake, weight=0.5
             )
-            if self.feature_network:
-                more, added = feature_game.discriminator_terms(
-                    self.feature_network,
-                    self.adversarial,
-                    given.networks,
-                    f'feature_discriminator_{domain}',
-                    real[domain],
-                    fake,
-                )
-                total, terms = total + 0.5 * more, {**terms, **added}
+            total, terms = feature_game.add_discriminator_terms(
+                *(total, terms, self.feature_network, self.adversarial, given.networks),
+                *(f'feature_discriminator_{domain}', real[domain], fake),
+                weight=0.5,
+            )
             loss += total
             scalars |= {f'{name}_{domain}': value for name, value in terms.items()}
         return PhaseOutput(loss, scalars, memory)

@@ -50,7 +50,8 @@ def networks(
 ) -> dict[str, Network]:
     """Returns the frozen network and discriminators of its features; nothing for the name ''.
 
-    With several `domains` a discriminator has a logit for each.
+    With several `domains` a discriminator has a logit for each. The discriminators compute in the settings' type; the
+    frozen network always in float32, which its weights were trained in.
     """
     if not name:
         return {}
@@ -99,6 +100,29 @@ def discriminator_terms(
         for kind in logits
     }
     return sum(terms.values()), {**terms, **signs}
+
+
+def add_discriminator_terms(
+    loss: Float[Array, ''],
+    terms: Scalars,
+    name: str,
+    adversarial: str,
+    networks: Networks,
+    discriminator: str,
+    real: Images,
+    fake: Images,
+    domains: tuple[Array | None, Array | None] = (None, None),
+    *,
+    weight: float = 1.0,
+) -> tuple[Float[Array, ''], Scalars]:
+    """Returns a discriminator's loss and terms with those of a discriminator of features, its loss by `weight`.
+
+    As they are for the name '': no such game.
+    """
+    if not name:
+        return loss, terms
+    more, added = discriminator_terms(name, adversarial, networks, discriminator, real, fake, domains)
+    return loss + weight * more, {**terms, **added}
 
 
 def generator_term(

@@ -28,6 +28,7 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
+from gan_transfer.networks import patchgan
 from gan_transfer.networks.patchgan import PatchDiscriminator
 from gan_transfer.networks.unet import UNetGenerator
 
@@ -38,7 +39,8 @@ class Pix2Pix(Method):
 
     Attributes:
       l1_weight: weight of the L1 distance to the true counterpart (equation 4).
-      dropout: share of values set to 0 in the inner blocks, in training and in translation: the noise of the paper.
+      dropout: share of values set to 0 in the inner blocks, in training and in translation: the noise of the paper. At
+        a `generator_depth` below 6 no block has it, as in the original, and translations are without noise.
       generator_width: channels at half size; generator_depth: halvings (8 at 256 px, 7 at 128).
       discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2.
       initial_deviation: standard deviation of the initial weights.
@@ -74,7 +76,7 @@ class Pix2Pix(Method):
 
     def check(self, image_size: int, domains: int) -> None:
         super().check(image_size, domains)
-        multiple, smallest = 2**self.generator_depth, 2**self.discriminator_depth * 3
+        multiple, smallest = 2**self.generator_depth, patchgan.smallest(self.discriminator_depth)
         if image_size % multiple or image_size < smallest:
             raise ValueError(
                 f'image_size is {image_size}; with generator_depth {self.generator_depth} pix2pix takes multiples of '

@@ -111,8 +111,13 @@ class StarGanV2(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.passes or not set(self.passes) <= set(PASSES):
-            raise ValueError(f'passes is {self.passes}; choose from {PASSES}')
+        if not self.passes or not set(self.passes) <= set(PASSES) or len(set(self.passes)) < len(self.passes):
+            raise ValueError(f'passes is {self.passes}; choose from {PASSES}, each once')
+        if self.matching_weight and 'reference' not in self.passes:
+            raise ValueError(
+                f'matching_weight is {self.matching_weight} and passes {self.passes}; without target images in '
+                "training it does nothing: set it to 0, or add 'reference' to passes"
+            )
         if self.reference_trains not in ('generator', 'all'):
             raise ValueError(f"reference_trains is {self.reference_trains!r}; choose 'generator' or 'all'")
         if 'latent' not in self.passes and self.reference_trains != 'all':
@@ -142,21 +147,18 @@ class StarGanV2(Method):
     def check(self, image_size: int, domains: int) -> None:
         super().check(image_size, domains)
         feature_game.check(self.feature_network, image_size)
-        if image_size & (image_size - 1) or image_size < 16:
-            raise ValueError(f'image_size is {image_size}; stargan_v2 takes powers of two from 16 on')
-        if 2 ** self._downsamplings(image_size) > image_size // 4:
-            raise ValueError(
-                f'downsamplings is {self.downsamplings}; at {image_size} px at most '
-                f'{int(math.log2(image_size)) - 2}'
-            )
-        if self.discriminator_blocks > int(math.log2(image_size)) - 1:
-            raise ValueError(
-                f'discriminator_blocks is {self.discriminator_blocks}; at {image_size} px at most '
-                f'{int(math.log2(image_size)) - 1}'
-            )
+        stargan_v2.check(
+            image_size,
+            downsamplings=self._downsamplings(image_size),
+            bottleneck_blocks=self.bottleneck_blocks,
+            high_pass_weight=self.high_pass_weight,
+            discriminator_blocks=self.discriminator_blocks,
+        )
 
     def _downsamplings(self, image_size: int) -> int:
-        return self.downsamplings or max(int(math.log2(image_size)) - 4, 1) + bool(self.high_pass_weight)
+        return self.downsamplings or max(int(math.log2(max(image_size, 1))) - 4, 1) + bool(
+            self.high_pass_weight
+        )
 
     def translating(self, source: int, target: int) -> tuple[str, ...]:
         return ('generator', 'style_encoder')
@@ -216,11 +218,10 @@ class StarGanV2(Method):
         )
 
     def phases(self) -> tuple[Phase, ...]:
+        encoder = ('style_encoder',) if self.reference_trains == 'all' else ()
         trained = {
             'latent': ('generator', 'mapping_network', 'style_encoder'),
-            'reference': ('generator',)
-            if self.reference_trains == 'generator'
-            else ('generator', 'style_encoder'),
+            'reference': ('generator', *encoder),
         }
 
         def phase(side: str, name: str) -> Phase:
@@ -253,13 +254,12 @@ class StarGanV2(Method):
         loss, terms = self.discriminator_terms(
             given, real_score, batch['source'], fake, fake_score=fake_score
         )
-        if self.feature_network:
-            more, added = feature_game.discriminator_terms(
-                *(self.feature_network, self.adversarial, given.networks, 'feature_discriminator'),
-                *(batch['source'], fake, domains),
+        return PhaseOutput(
+            *feature_game.add_discriminator_terms(
+                *(loss, terms, self.feature_network, self.adversarial, given.networks),
+                *('feature_discriminator', batch['source'], fake, domains),
             )
-            loss, terms = loss + more, {**terms, **added}
-        return PhaseOutput(loss, terms)
+        )
 
     def generator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
         """Equation 5: adversarial, style reconstruction, diversity, cycle."""

@@ -43,6 +43,6 @@ class FeatureDiscriminator(nn.Module):
             x = Convolution(self.width, 3, padding=1, **shared, name=f'layer_{i}')(leaky_relu(x))
             x = Convolution(self.domains, 1, **shared, name=f'output_{i}')(leaky_relu(x))
             if domain is not None:
-                x = jnp.take_along_axis(x, domain[:, None, None, None], axis=-1)
+                x = layers.select_domain(jnp.moveaxis(x, -1, 1), domain)[..., None]
             logits.append(x.astype(jnp.float32))
         return tuple(logits), {}

@@ -16,6 +16,14 @@ from gan_transfer.networks.layers import (
 from gan_transfer.networks.resampling import blur_downsample
 
 
+def smallest(depth: int) -> int:
+    """Returns how many px an image must have for a `PatchDiscriminator` to have a logit.
+
+    Each of the two 4x4 convolutions behind the halvings takes one place of the map.
+    """
+    return 2**depth * 3
+
+
 class PatchDiscriminator(nn.Module):
     """4x4 convolutions, the first `depth` of stride 2; depth 3 sees patches of 70 pixels.
 

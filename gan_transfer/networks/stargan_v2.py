@@ -29,6 +29,34 @@ from gan_transfer.networks.layers import (
 )
 
 Features = dict[str, Array]
+MASKED = (32, 64, 128)  # px, sizes of the feature maps that masks act on
+
+
+def check(
+    image_size: int,
+    *,
+    downsamplings: int,
+    bottleneck_blocks: int,
+    high_pass_weight: float,
+    discriminator_blocks: int,
+) -> None:
+    """Raises ValueError, with the choices, for networks that cannot be at this size, or that leave out the masks."""
+    halvings = int(math.log2(image_size)) if image_size > 0 else 0
+    if image_size != 2**halvings or image_size < 16:
+        raise ValueError(f'image_size is {image_size}; stargan_v2 takes powers of two from 16 on')
+    if downsamplings > halvings - 2:
+        raise ValueError(f'downsamplings is {downsamplings}; at {image_size} px at most {halvings - 2}')
+    if discriminator_blocks > halvings - 1:
+        raise ValueError(
+            f'discriminator_blocks is {discriminator_blocks}; at {image_size} px at most {halvings - 1}'
+        )
+    # The smallest map is that of the bottleneck, which an encoder without one makes and does not work on.
+    seen = [image_size // 2**i for i in range(downsamplings + bool(bottleneck_blocks))]
+    if high_pass_weight and not set(seen) & set(MASKED):
+        raise ValueError(
+            f'high_pass_weight is {high_pass_weight}; masks act on feature maps of 32, 64 or 128 px, at '
+            f'{image_size} px there are {", ".join(map(str, seen))}: set it to 0, or change image_size or downsamplings'
+        )
 
 
 class ResidualBlock(nn.Module):
@@ -127,7 +155,7 @@ class Generator(nn.Module):
         x = Convolution(widths[0], 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
         encoder = [(w, True) for w in widths[1:]] + [(widths[-1], False)] * self.bottleneck_blocks
         for i, (width, down) in enumerate(encoder):
-            if self.high_pass_weight and masks is not None and x.shape[1] in (32, 64, 128):
+            if self.high_pass_weight and masks is not None and x.shape[1] in MASKED:
                 kept[x.shape[1]] = _mask(x, masks[..., 0 if x.shape[1] == 32 else 1])
             x = encoder_block(width, normalize=True, downsample=down, dtype=self.dtype, name=f'encode_{i}')(x)
             features[f'encode_{i}'] = x

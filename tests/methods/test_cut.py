@@ -8,8 +8,7 @@ import pytest
 from configs.cut import FAST
 from gan_transfer import losses, sharding
 from gan_transfer.methods import cut
-from gan_transfer.methods.contract import PhaseInput
-from tests.tiny import assert_close, gradients_of, make_experiment
+from tests.tiny import assert_close, gradients_of, make_experiment, phase_input
 
 
 def test_fastcut_has_no_identity_pass_and_needs_no_target_for_its_contrast():
@@ -35,15 +34,10 @@ def test_a_mirrored_step_sees_mirrored_images_and_compares_them_mirrored_back():
 
     made = {}
     for seed in range(8):
-        given = PhaseInput(
-            networks={'generator': generator, 'patch_projection': lambda *maps: (maps, {})},
-            batch={'source': images, 'target': images},
-            forwards={},
-            memory={},
+        given = phase_input(
+            {'generator': generator, 'patch_projection': lambda *maps: (maps, {})},
+            {'source': images, 'target': images},
             key=jax.random.key(seed),
-            images_seen=jnp.zeros(()),
-            step=jnp.zeros((), jnp.int32),
-            axes=('data',),
         )
         translated = method._translated(given)
         mirrored = bool(translated['mirrored'])
@@ -59,6 +53,24 @@ def test_patches_are_at_random_places_without_repetition():
     assert len(set(places.tolist())) == 30
     assert places.tolist() != cut._places(jax.random.key(1), 100, 30).tolist()
     assert sorted(cut._places(jax.random.key(0), 20, 30).tolist()) == list(range(20))
+
+
+def test_each_layer_is_compared_at_places_of_its_own():
+    method = cut.Cut(nce_layers=('padded', 'down_0'), patches=16, identity=False)
+    places = jnp.arange(64.0).reshape(1, 8, 8, 1)
+    seen = []
+
+    def projection(*maps):
+        seen.append(maps)
+        return maps, {}
+
+    generator = lambda x: (x, dict.fromkeys(method.nce_layers, places))  # noqa: E731
+    given = phase_input({'generator': generator, 'patch_projection': projection}, {'source': places})
+    translated = method._translated(given)
+    method._patch_nce(given, translated['images'], translated)
+    queries, keys = seen
+    np.testing.assert_array_equal(queries, keys)
+    assert set(queries[0].ravel().tolist()) != set(queries[1].ravel().tolist())
 
 
 def test_patch_nce_is_smallest_where_every_query_is_its_own_key():

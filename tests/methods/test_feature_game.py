@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gan_transfer.importers import feature_weights
-from gan_transfer.methods import feature_game
+from gan_transfer.methods import METHODS, feature_game
+from gan_transfer.methods.contract import NetworkSettings
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from tests import tiny
 
@@ -79,6 +80,19 @@ def test_logits_are_float32_whatever_the_discriminator_computes_in():
 
 
 @pytest.mark.parametrize('name', feature_game.LAYERS)
+def test_the_frozen_network_computes_in_float32_whatever_the_others_do(name):
+    settings = NetworkSettings(32, 2, jnp.bfloat16, rematerialize=False)
+    made = feature_game.networks(name, settings, ('judge',))
+    assert made['judge'].module.dtype == jnp.bfloat16
+    frozen = made[feature_game.FEATURES]
+    program = str(
+        jax.make_jaxpr(frozen.module.init_with_output)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    )
+    assert 'f32[' in program
+    assert 'bf16[' not in program
+
+
+@pytest.mark.parametrize('name', feature_game.LAYERS)
 def test_the_smallest_images_have_a_place_in_every_judged_layer(name):
     size = feature_game.SMALLEST[name]
     feature_game.check(name, size)
@@ -97,3 +111,80 @@ def test_an_unknown_network_is_refused(method):
         match="feature_network 'resnet'; choose one of alexnet, efficientnet_lite0, vgg16, or none",
     ):
         tiny.make_experiment(method, method={'feature_network': 'resnet'})
+
+
+def test_each_image_is_judged_by_the_logit_of_its_own_domain():
+    judge, feature = FeatureDiscriminator(domains=3), jax.random.normal(jax.random.key(0), (3, 8, 8, 3))
+    domain = jnp.array([2, 0, 1])
+    variables = judge.init(jax.random.key(1), domain, feature)
+    alone = FeatureDiscriminator(domains=1)
+    for i, own in enumerate([2, 0, 1]):
+        output = jax.tree.map(lambda x, own=own: x[..., own : own + 1], variables['params']['output_0'])
+        params = {**variables['params'], 'output_0': output}
+        np.testing.assert_allclose(
+            judge.apply(variables, domain, feature)[0][0][i],
+            alone.apply({'params': params}, feature[i : i + 1])[0][0][0],
+            atol=1e-6,
+        )
+    gradient = jax.make_jaxpr(jax.grad(lambda v: judge.apply(v, domain, feature)[0][0].sum()))(variables)
+    assert 'scatter' not in str(gradient), 'which a TPU works through sample by sample'
+
+
+class _Stubs(dict):
+    """Networks as functions: generators give their images back, discriminators 0, those of features 2."""
+
+    def __missing__(self, name):
+        if name == feature_game.FEATURES:
+            return lambda x: (x, dict.fromkeys(feature_game.LAYERS['alexnet'], x))
+        if name.startswith('feature_discriminator'):
+            return lambda *inputs: ((jnp.full((2, 1, 1, 1), 2.0),), {})
+        if name.startswith('discriminator'):
+            return lambda x, *domain: (jnp.zeros(2), {})
+        if name.startswith('generator'):
+            return lambda x, *style: (x, {'padded': x})
+        return {
+            'patch_projection': lambda *maps: (maps, {}),
+            'style_encoder': lambda x, domain: (jnp.zeros((2, 4)), {}),
+        }[name]
+
+
+# The loss of a discriminator phase, lsgan: 1 + 0 of pixels and 1 + 4 of features, by the method's weight.
+PLAYED = [
+    ('cut', {'nce_layers': ('padded',)}, 0.5 * (1 + 5)),
+    ('cyclegan', {'pool_size': 0}, 2 * 0.5 * (1 + 5)),
+    ('stargan_v2', {'passes': ('reference',), 'reference_trains': 'all', 'r1_weight': 0.0}, 1 + 5),
+]
+
+
+def _played(name, options, side, feature_weight=1.0, networks=None):
+    """What a side's phase of a method with the game gives, at images of zeros of the domains 0 (source) and 1."""
+    changes = {'adversarial': 'lsgan', 'feature_network': 'alexnet', 'feature_weight': feature_weight}
+    method = METHODS[name](**options, **changes)
+    images = jnp.zeros((2, 8, 8, 3))
+    batch = dict.fromkeys(('source', 'target', 'target_2'), images)
+    batch |= {'source_domain': jnp.zeros(2, jnp.int32), 'target_domain': jnp.ones(2, jnp.int32)}
+    given = tiny.phase_input(networks or _Stubs(), batch)
+    forwards = {forward.name: forward.function(given) for forward in method.forwards()}
+    (phase,) = (phase for phase in method.phases() if phase.side == side)
+    return phase.loss(given._replace(forwards=forwards))
+
+
+@pytest.mark.parametrize(('name', 'options', 'expected'), PLAYED)
+def test_the_game_is_halved_where_the_method_s_own_is(name, options, expected):
+    assert float(_played(name, options, 'discriminator').loss) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(('name', 'options', '_'), PLAYED)
+def test_the_generators_term_counts_by_its_weight(name, options, _):
+    weighted, without = (_played(name, options, 'generator', weight) for weight in (3.0, 0.0))
+    terms = [value for term, value in weighted.scalars.items() if term.startswith('feature_adversarial')]
+    assert terms == [1.0] * (2 if name == 'cyclegan' else 1)
+    assert float(weighted.loss - without.loss) == pytest.approx(3 * len(terms))
+
+
+def test_sources_are_real_in_their_own_domain_and_translations_fake_in_the_target_s():
+    name, options, _ = PLAYED[-1]
+    by_domain = {'feature_discriminator': lambda domain, *inputs: ((10.0 * domain[:, None, None, None],), {})}
+    terms = _played(name, options, 'discriminator', networks=_Stubs(by_domain)).scalars
+    assert terms['feature_real'] == (0 - 1) ** 2
+    assert terms['feature_fake'] == 10**2

@@ -1,4 +1,4 @@
-"""StarGAN v2's residual generator, which its papers' code does not have."""
+"""StarGAN v2's residual generator, which its papers' code does not have, and where masks act on that of faces."""
 
 import jax
 import jax.numpy as jnp
@@ -26,3 +26,24 @@ def test_a_residual_generator_starts_near_the_identity_and_looks_at_the_style():
     assert distance(variables) > 1e-3
     assert np.abs(gradients['to_rgb']['kernel']).max() > 1e-3
     assert np.abs(gradients['decode_0']['norm_0']['linear']['kernel']).max() > 1e-4
+
+
+def test_masks_act_at_their_sizes_by_the_inverse_of_the_weight():
+    """The first mask at 32 px, the second at 64; a weight of 4 lets a quarter through."""
+    images = jax.random.uniform(jax.random.key(0), (1, 64, 64, 3), minval=-1, maxval=1)
+    style = jax.random.normal(jax.random.key(1), (1, 4))
+
+    def added(weight, *mask):
+        """What masks change in the decoder's features, by their size."""
+        generator = Generator(width=4, downsamplings=2, max_width=8, high_pass_weight=weight)
+        variables = generator.init(jax.random.key(2), images, style)
+        plain, masked = (
+            generator.apply(variables, images, style, jnp.ones((1, 64, 64, 2)) * jnp.array(masks))[1]
+            for masks in ((0.0, 0.0), mask)
+        )
+        changes = {x.shape[1]: x - plain[name] for name, x in masked.items() if 'decode' in name}
+        return {size: change for size, change in changes.items() if jnp.abs(change).max() > 1e-3}
+
+    assert set(added(1.0, 1.0, 0.0)) == {32, 64}, 'what changes at 32 px does so behind it'
+    assert set(added(1.0, 0.0, 1.0)) == {64}
+    np.testing.assert_allclose(4 * added(4.0, 1.0, 0.0)[32], added(1.0, 1.0, 0.0)[32], atol=1e-4)

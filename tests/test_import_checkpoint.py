@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from configs import _run
+from configs import _run, quickstart
 from gan_transfer import run_config
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError
@@ -74,13 +74,10 @@ def test_a_file_s_network_that_the_config_has_not_is_ignored_and_said(tmp_path, 
     names = ('generator', 'mapping_network', 'style_encoder')
     weights = {name: case.weights(name) for name in names}
     torch_files.write_zip(tmp_path / '100000_nets_ema.ckpt', weights)
-    options = {
-        'passes': ('reference',),
-        'reference_trains': 'all',
-        'residual': True,
-        'style_encoder_width': 8,
-    }
-    run = imported('stargan_v2', tmp_path, tmp_path / 'run', **options)  # a folder of a single file
+    config = quickstart.get_config()
+    config.method.residual = True
+    import_checkpoint(config, str(tmp_path / 'run'), 'stargan_v2', str(tmp_path))  # a folder of a single file
+    run = open_run(config, str(tmp_path / 'run'))
     out = ' '.join(capsys.readouterr().out.split())
     assert 'ignored, as the config has no such network: mapping_network' in out
     domains = np.asarray(case.arrays['domain'], np.int32)

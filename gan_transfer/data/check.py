@@ -36,6 +36,10 @@ def find_unreadable(
       root: the data set's folder.
       files: by the key of their image.
       read: decodes a file; ValueError or OSError where that fails.
+
+    Raises:
+      OSError: where a file was not read for want of memory, of open files, or of its file server: another image in its
+        place would change the training and the test by chance.
     """
     stamps = {key: _stamp(file) for key, file in files.items()}
     return _find(root, stamps, lambda key: read(files[key]), cache, threads)
@@ -132,7 +136,11 @@ def _reason(read: Callable[[str], Any], name: str) -> tuple[str, bool]:
         read(name)
     except storage.Unreachable:  # says nothing of the image
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
+        # Nor does this, but that rights are missing is so at every start.
+        passing = None if isinstance(error, PermissionError) else storage.why_not_now(error)
+        if passing:
+            raise OSError(f'{name} cannot be read now: {passing}; the same command tries again') from error
         return str(error) or type(error).__name__, not isinstance(error, OSError)
     return '', True
 

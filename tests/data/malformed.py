@@ -58,6 +58,15 @@ def tiff(dtype: type, value: float, width: int = 4) -> bytes:
     return start + pixels + struct.pack('<H', len(tags)) + entries + bytes(4)
 
 
+def long_row(width: int) -> bytes:
+    """Returns a compressed RGB TIFF whose header claims `width` x 1."""
+    tags = ((256, width), (257, 1), (258, 8), (259, 5), (262, 6), (273, 8), (277, 3), (278, 1), (279, 200))
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, number) for tag, number in tags)
+    return (
+        struct.pack('<2sHI', b'II', 42, 208) + bytes(200) + struct.pack('<H', len(tags)) + entries + bytes(4)
+    )
+
+
 def webp_of(width: int) -> bytes:
     """Returns a lossless WebP whose header claims width x width."""
     file = io.BytesIO()
@@ -84,6 +93,7 @@ CONTENT: dict[str, Callable[[int], bytes]] = {
     'huge.bmp': lambda index: claims('BMP', 18, HUGE, '<ii'),
     'huge.webp': lambda index: webp_of(16_383),
     'huge.tiff': lambda index: tiff(np.int32, 5, width=2**30),
+    'long_row.tiff': lambda index: long_row(2**26),
     'nan.tiff': lambda index: tiff(np.float32, np.nan),
     'wide_integers.tiff': lambda index: tiff(np.int32, 70_000 + index),
 }

@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 
@@ -123,9 +124,7 @@ def test_a_huge_image_is_unreadable(monkeypatch, tmp_path):
         read_image(tmp_path / 'huge.png')
 
 
-@pytest.mark.parametrize(
-    'error', [struct.error, NotImplementedError, MemoryError, PIL.Image.DecompressionBombError]
-)
+@pytest.mark.parametrize('error', [struct.error, NotImplementedError, PIL.Image.DecompressionBombError])
 def test_whatever_pillow_raises_is_a_value_error(error, monkeypatch):
     def load(image):
         raise error('of the decoder')
@@ -134,6 +133,17 @@ def test_whatever_pillow_raises_is_a_value_error(error, monkeypatch):
     monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
     with pytest.raises(ValueError, match='cannot be decoded: of the decoder'):
         read_image(data)
+
+
+def test_want_of_memory_says_nothing_of_the_file(monkeypatch, tmp_path):
+    def load(image):
+        raise MemoryError
+
+    (tmp_path / 'image.png').write_bytes(one_colour('RGB', RED))
+    monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
+    with pytest.raises(OSError, match=r'image\.png') as info:
+        read_image(tmp_path / 'image.png')
+    assert info.value.errno == errno.ENOMEM
 
 
 def test_missing_file_is_an_os_error(tmp_path):

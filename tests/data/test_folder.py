@@ -1,3 +1,6 @@
+import errno
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -6,6 +9,8 @@ from gan_transfer.data import open_dataset
 from gan_transfer.data.check import find_unreadable
 from gan_transfer.data.decode import read_image
 from gan_transfer.errors import RunStopped
+
+PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
 def write(path, colour=(200, 100, 50)):
@@ -243,6 +248,21 @@ class TestCheck:
 
             found.append(find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read))
         assert found == [{'a': 'no rights'}, {}]
+
+    @pytest.mark.parametrize(
+        'error',
+        [*(OSError(number, os.strerror(number)) for number in PASSING), MemoryError()],
+        ids=lambda error: str(error) or 'memory',
+    )
+    def test_what_says_nothing_of_an_image_ends_the_start(self, error, tmp_path):
+        write(tmp_path / 'a.png')
+
+        def read(path):
+            raise error
+
+        with pytest.raises(OSError, match=r'^a cannot be read now: .*; the same command tries again$'):
+            find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read)
+        assert find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1) == {}
 
     def test_a_cache_that_cannot_be_written_is_no_fault_of_the_data(self, read, find, tmp_path):
         write(tmp_path / 'root' / 'a.png')

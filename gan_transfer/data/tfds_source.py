@@ -169,16 +169,14 @@ class _Split:
         return Images(keys, functools.partial(self._read, positions), self._faults, self._memory)
 
     def _read(self, positions: Sequence[int], index: int) -> np.ndarray:
-        with records.reading(self._folder):
-            record = self.records[positions[index]]
-        return read_image(record[self._image_name], self._background)
+        content = records.read(self._folder, self.records, positions[index], self._image_name)
+        return read_image(content, self._background)
 
     def labels(self, label_name: str) -> np.ndarray:
         """Returns the label of every record, int64; -1 is none."""
-        rows = (self.records[position] for position in range(len(self.records)))
-        text = f'reading labels of {self._split}'
-        with records.reading(self._folder):
-            return np.array([int(row[label_name]) for row in track(rows, text, len(self.records))], np.int64)
+        count, text = len(self.records), f'reading labels of {self._split}'
+        labels = (records.read(self._folder, self.records, i, label_name) for i in range(count))
+        return np.array([int(label) for label in track(labels, text, count)], np.int64)
 
 
 def _by_label(

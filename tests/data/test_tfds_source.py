@@ -186,7 +186,7 @@ def test_unreadable_records_are_found_before_training(opened, monkeypatch):
         (
             Made,
             OSError,
-            'prepared data is damaged; remove .*, and it is made anew',
+            'prepared data in .* is damaged: .*; remove it, and it is made anew',
         ),  # labels are read at once
         (Letters, ValueError, "images of 'A' cannot be read, more than"),
     ],

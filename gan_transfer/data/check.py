@@ -29,8 +29,9 @@ def find_unreadable(
 ) -> dict[str, str]:
     """Decodes every file once, on threads, and returns key -> reason for those that can't be.
 
-    The result is kept in `cache` by modification time and size, so that the next start only looks at what changed, and
-    again at what could not be read at all: rights and drives come back without a new time.
+    The result is kept in `cache` by modification time and size, so that the next start, with whichever domains of the
+    folder, only looks at what changed, and again at what could not be read at all: rights and drives come back without
+    a new time.
 
     Args:
       root: the data set's folder.
@@ -122,7 +123,7 @@ def _find(
             for name, (reason, lasts) in zip(new, track(reasons, 'checking images', len(new)), strict=True):
                 known[name] = [stamps[name] if lasts else NEVER, reason]
         try:
-            _save(record, {name: known[name] for name in stamps})
+            _save(record, known)
         except OSError as error:
             logging.warning(
                 'images are checked anew at every start: %s cannot be written: %s', record, error.strerror

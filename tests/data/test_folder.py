@@ -237,6 +237,13 @@ class TestCheck:
         assert list(find(root, names, cache, 2)) == ['4.png']
         assert sorted(read[6:]) == ['2.png', '4.png']
 
+    def test_other_files_of_a_folder_are_known_still(self, read, find, tmp_path):
+        for name in ('a.png', 'b.png'):
+            write(tmp_path / name)
+        for name in ('a.png', 'b.png', 'a.png', 'b.png'):
+            assert find(tmp_path, [name], tmp_path / 'cache', 1) == {}
+        assert read == ['a.png', 'b.png']
+
     def test_what_could_not_be_read_at_all_is_tried_at_the_next_start(self, tmp_path):
         write(tmp_path / 'a.png')
         found = []

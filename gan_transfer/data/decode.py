@@ -63,6 +63,8 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
             if max(width, height) > MAX_SIDE:
                 raise ValueError(f'{width}x{height} px have a side of more than {MAX_SIDE}')
             image.load()
+            if image.format == 'PNG' and 'transparency' in image.info:
+                image.info['transparency'] = _key_in_8_bits(image, depth=data[24])
             return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image of a known format ({", ".join(FORMATS)})') from None
@@ -92,6 +94,16 @@ def _read_bytes(path: storage.Path) -> bytes:
     if status.size > MAX_FILE_BYTES:
         raise ValueError(f'{printable(str(path))} has {status.size} bytes, more than {MAX_FILE_BYTES}')
     return storage.read(path)
+
+
+def _key_in_8_bits(image: PIL.Image.Image, depth: int) -> int | bytes | tuple[int, ...]:
+    """Returns the transparent colour of a PNG in the units of its pixels; Pillow leaves it in those of the file."""
+    key = image.info['transparency']
+    if image.mode == 'L' and depth in (2, 4):
+        return key * 255 // (2**depth - 1)
+    if image.mode == 'RGB' and depth == 16:
+        return tuple(value >> 8 for value in key)
+    return key
 
 
 def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:

@@ -37,14 +37,19 @@ def claims(kind: str, place: int, width: int, form: str) -> bytes:
     return bytes(data)
 
 
-def png(width: int, height: int, pixels: bytes, *, colour: int = 0) -> bytes:
-    """Returns a grey (0) or RGB (2) PNG whose pixel data are `pixels`, whatever its header says."""
+def png(
+    width: int, height: int, pixels: bytes, *, colour: int = 0, depth: int = 8, transparent: bytes = b''
+) -> bytes:
+    """Returns a grey (0), RGB (2) or palette (3) PNG whose pixel data are `pixels`, whatever its header says."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
 
-    header = struct.pack('>IIBBBBB', width, height, 8, colour, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', pixels) + chunk(b'IEND', b'')
+    header = struct.pack('>IIBBBBB', width, height, depth, colour, 0, 0, 0)
+    more = chunk(b'PLTE', bytes(range(48))) if colour == 3 else b''
+    more += chunk(b'tRNS', transparent) if transparent else b''
+    body = chunk(b'IHDR', header) + more + chunk(b'IDAT', pixels) + chunk(b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + body
 
 
 def tiff(dtype: type, value: float, width: int = 4) -> bytes:

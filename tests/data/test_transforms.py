@@ -83,6 +83,12 @@ def test_random_area_crop_falls_back_to_the_centre(shape, expected):
     assert crop[0, 0, :2].max() in (44, 45)
 
 
+@pytest.mark.parametrize(('aspect', 'expected'), [(1000.0, (1, 8)), (0.001, (8, 1))])
+def test_an_extreme_aspect_still_gives_pixels(aspect, expected):
+    crop = random_area_crop(gradient(8, 8), (0.9, 1.0), (aspect, aspect), np.random.default_rng(0))
+    assert crop.shape[:2] == expected
+
+
 @pytest.mark.parametrize('name', ['resize_crop', 'random_resized_crop', 'none'])
 @pytest.mark.parametrize('shape', [(8, 8), (5, 30), (64, 48)])
 def test_augmentation_gives_the_size(config, name, shape):

@@ -178,6 +178,18 @@ def test_few_unreadable_are_counted_and_named_replaced_in_training_and_left_out_
     assert dataset.faults.count == 2
 
 
+def test_each_image_that_is_left_of_a_test_has_its_own_name(opened, root):
+    afhq(root)
+    for index in range(4):
+        write(root / 'test' / 'dog' / f'{index}.png', (index, 0, 0))
+    (root / 'test' / 'dog' / '0.jpg').unlink()
+    (root / 'test' / 'dog' / '1.jpg').unlink()
+    (root / 'test' / 'dog' / '0.png').write_bytes(b'broken')
+    test = opened(max_corrupt_share=0.2).test['dog']
+    found = [(test[i].key, int(test[i].image[0, 0, 0])) for i in range(len(test))]
+    assert found == [(f'test/dog/{index}.png', index) for index in (1, 2, 3)]
+
+
 def test_share_is_a_limit_not_a_bound(opened, root):
     afhq(root)
     (root / 'train' / 'cat' / '1.png').write_bytes(b'')

@@ -73,6 +73,14 @@ class Secret(Made, skip_registration=True):
     secret_test = True
 
 
+class Several(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'val': 4, 'validation': 5, 'test': 6, 'train': 20})
+
+
+class WithoutTest(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'val': 4, 'validation': 5, 'train': 20})
+
+
 class Transparent(Made, skip_registration=True):
     CHANNELS = 4
 
@@ -153,6 +161,12 @@ def test_a_test_split_with_secret_labels_is_passed_over(opened):
     dataset = opened(Secret)
     assert sum(len(dataset.test[name]) for name in dataset.domains) == 6
     assert dataset.test['cat'].keys[0].startswith('validation/')
+
+
+@pytest.mark.parametrize(('kind', 'split'), [(Several, 'test'), (WithoutTest, 'validation')])
+def test_of_several_splits_test_goes_before_validation(opened, kind, split):
+    dataset = opened(kind)
+    assert {key.partition('/')[0] for images in dataset.test.values() for key in images.keys} == {split}
 
 
 def test_transparent_and_grey_images_become_rgb(opened):

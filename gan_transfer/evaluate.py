@@ -32,6 +32,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     run = open_run(config, workdir)
     with from_user():
         dataset = processes.after_the_first(lambda: data.open_dataset(config))
+    processes.check_alike(dataset.found, 'the images that can be read')
     if dataset.domains != run.domains:
         raise UserError(
             f'the run was trained on {", ".join(run.domains)}, the data has {", ".join(dataset.domains)}'

@@ -46,6 +46,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
     changes = run_config.check_unchanged(workdir, config, allow_change=allow_change, defaults=defaults)
     with from_user():
         dataset = processes.after_the_first(lambda: data.open_dataset(config))
+        processes.check_alike(dataset.found, 'the images that can be read')
         make_method(config).check(config.image_size, len(dataset.domains))
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh(**config.mesh))
     with locked(workdir):

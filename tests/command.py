@@ -68,14 +68,21 @@ def start(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})
 
 
 def start_all(
-    arguments: Sequence[str], count: int = 2, environment: Mapping[str, str] = MappingProxyType({})
+    arguments: Sequence[str],
+    count: int = 2,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    environments: Sequence[Mapping[str, str]] = (),
 ) -> list[subprocess.Popen]:
-    """Starts so many processes of launch.py as one run, of one device each."""
+    """Starts so many processes of launch.py as one run, of one device each; `environments` are of each one's own."""
     port = free_port()
     flags = '--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1'
     here = {'XLA_FLAGS': flags, 'JAX_COORDINATOR_BIND_ADDRESS': f'127.0.0.1:{port}', **environment}
     where = (f'--coordinator=127.0.0.1:{port}', f'--process_count={count}')
-    return [start(*arguments, *where, f'--process_index={index}', environment=here) for index in range(count)]
+    own = environments or [{}] * count
+    return [
+        start(*arguments, *where, f'--process_index={index}', environment={**here, **own[index]})
+        for index in range(count)
+    ]
 
 
 def end(process: subprocess.Popen) -> tuple[int, str, list[str]]:

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gan_transfer.data.check import find_unreadable
 from gan_transfer.run_lock import locked
 from tests import command
 from tests.run_folder import about, flip_a_bit, metrics, steps
@@ -193,6 +194,23 @@ def test_the_others_wait_for_a_long_preparation():
     with two_of(PREPARING) as both:
         for process in both:
             assert 'prepared\n' in process.stdout.readlines()  # beside what Gloo tells
+
+
+def test_processes_that_found_other_images_unreadable_are_refused(tmp_path):
+    """Else they would train on other images than one another, and evaluate other numbers of them."""
+    arguments = (*command.two_processes_training(tmp_path / 'data'), f'--workdir={tmp_path / "run"}')
+    root, keys = tmp_path / 'data', [f'train/{i}.png' for i in range(9)]
+    caches = [{'GAN_TRANSFER_CACHE': str(tmp_path / name)} for name in ('one', 'other')]
+
+    def broken(path):
+        raise ValueError('broken')
+
+    find_unreadable(root, {keys[3]: root / keys[3]}, tmp_path / 'other', 1, broken)
+    started = command.start_all((*arguments, '--config.data.max_corrupt_share=0.5'), environments=caches)
+    for status, _, lines in map(command.end, started):
+        assert status == 2
+        assert 'error: the images that can be read differ from process to process' in lines
+    assert not (tmp_path / 'run').exists()
 
 
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):

@@ -250,19 +250,23 @@ def open_artwork(
 
     Raises:
       ValueError: for an unknown domain or a missing package.
+      OSError: where the prepared data is damaged.
     """
     names = select_domains(domains, artwork.domains, artwork.name)
     folder = prepare_artwork(artwork, image_size, cache, limit)
     decoders = {name: tfds.decode.SkipDecoding() for name in artwork.domains}
-    with records.reading(folder):
+    with records.opening(folder):
         rows = tfds.builder_from_directory(folder).as_data_source(split=SPLIT, decoders=decoders)
-        index = {rows[i]['key'].decode(): i for i in range(len(rows))}
+    index = {records.read(folder, rows, i, 'key').decode(): i for i in range(len(rows))}
     test_keys = sorted(key for key in index if is_test(key))
     train_keys = sorted(key for key in index if not is_test(key))
     faults, memory = Faults(), MemoryBudget()
 
     def images(domain: str, keys: list[str]) -> Images:
-        return Images(keys, lambda i: read_image(rows[index[keys[i]]][domain]), faults, memory)
+        def read(i: int) -> np.ndarray:
+            return read_image(records.read(folder, rows, index[keys[i]], domain))
+
+        return Images(keys, read, faults, memory)
 
     train = {}
     for label, name in enumerate(names):

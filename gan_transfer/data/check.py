@@ -29,13 +29,18 @@ def find_unreadable(
 ) -> dict[str, str]:
     """Decodes every file once, on threads, and returns key -> reason for those that can't be.
 
-    The result is kept in `cache` by modification time and size, so that the next start only looks at what changed, and
-    again at what could not be read at all: rights and drives come back without a new time.
+    The result is kept in `cache` by modification time and size, so that the next start, with whichever domains of the
+    folder, only looks at what changed, and again at what could not be read at all: rights and drives come back without
+    a new time.
 
     Args:
       root: the data set's folder.
       files: by the key of their image.
       read: decodes a file; ValueError or OSError where that fails.
+
+    Raises:
+      OSError: where a file was not read for want of memory, of open files, or of its file server: another image in its
+        place would change the training and the test by chance.
     """
     stamps = {key: _stamp(file) for key, file in files.items()}
     return _find(root, stamps, lambda key: read(files[key]), cache, threads)
@@ -118,7 +123,7 @@ def _find(
             for name, (reason, lasts) in zip(new, track(reasons, 'checking images', len(new)), strict=True):
                 known[name] = [stamps[name] if lasts else NEVER, reason]
         try:
-            _save(record, {name: known[name] for name in stamps})
+            _save(record, known)
         except OSError as error:
             logging.warning(
                 'images are checked anew at every start: %s cannot be written: %s', record, error.strerror
@@ -132,7 +137,11 @@ def _reason(read: Callable[[str], Any], name: str) -> tuple[str, bool]:
         read(name)
     except storage.Unreachable:  # says nothing of the image
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
+        # Nor does this, but that rights are missing is so at every start.
+        passing = None if isinstance(error, PermissionError) else storage.why_not_now(error)
+        if passing:
+            raise OSError(f'{name} cannot be read now: {passing}; the same command tries again') from error
         return str(error) or type(error).__name__, not isinstance(error, OSError)
     return '', True
 

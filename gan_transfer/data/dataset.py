@@ -186,6 +186,11 @@ class Dataset:
         """The same of its test images."""
         return {name: _count_and_digest(images.keys) for name, images in self.test.items()}
 
+    @property
+    def found(self) -> str:
+        """Tells which images were found and which of them cannot be read: the same in all processes of a run."""
+        return f'{self.training_images} {self.test_images} {self.faults.names}'
+
 
 def _count_and_digest(keys: Sequence[str]) -> str:
     return f'{len(keys)} {hashlib.sha256(chr(0).join(keys).encode()).hexdigest()}'

@@ -1,5 +1,6 @@
 """From the bytes of an image file to RGB."""
 
+import errno
 import io
 import os
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ FORMATS = ('AVIF', 'BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
 # A few bytes can claim any number of pixels; within these bounds an image takes some 500 MB while it is decoded.
 MAX_PIXELS = 2**26
 MAX_FILE_BYTES = 2**29
+# Beyond rows of 2^31 bits Pillow raises MemoryError, whatever memory there is.
+MAX_SIDE = 2**20
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
@@ -34,7 +37,8 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     - Alpha, also that of a palette or of one transparent colour: composited on `background`, on the stored values.
     - 16 bits per channel: the upper 8 are kept, grey or colour.
     - Floating-point pixels have no defined range and are an error.
-    - More than MAX_PIXELS or MAX_FILE_BYTES are an error before they are read, and so is what is no regular file.
+    - More than MAX_PIXELS, MAX_SIDE or MAX_FILE_BYTES are an error before they are read, and so is what is no regular
+      file.
 
     Args:
       source: path, or the bytes of a file.
@@ -45,7 +49,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
 
     Raises:
       ValueError: if it can't be decoded, naming the file.
-      OSError: if there is no such file.
+      OSError: if there is no such file, or no memory for it now.
     """
     if isinstance(source, bytes):
         name, data = f'{len(source)} bytes', source
@@ -56,13 +60,19 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f'{width}x{height} px are more than {MAX_PIXELS}')
+            if max(width, height) > MAX_SIDE:
+                raise ValueError(f'{width}x{height} px have a side of more than {MAX_SIDE}')
             image.load()
+            if image.format == 'PNG' and 'transparency' in image.info:
+                image.info['transparency'] = _key_in_8_bits(image, depth=data[24])
             return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image of a known format ({", ".join(FORMATS)})') from None
+    except MemoryError as error:  # what a header claims is within the bounds: says nothing of the file
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), name) from error
     except Exception as error:
         # Any: Pillow's decoders answer broken files with whatever their parsing meets (struct.error, SyntaxError,
-        # NotImplementedError, MemoryError ...), and its guard against huge images derives from Exception alone.
+        # NotImplementedError ...), and its guard against huge images derives from Exception alone.
         raise ValueError(f'{name} cannot be decoded: {error}') from error
 
 
@@ -84,6 +94,16 @@ def _read_bytes(path: storage.Path) -> bytes:
     if status.size > MAX_FILE_BYTES:
         raise ValueError(f'{printable(str(path))} has {status.size} bytes, more than {MAX_FILE_BYTES}')
     return storage.read(path)
+
+
+def _key_in_8_bits(image: PIL.Image.Image, depth: int) -> int | bytes | tuple[int, ...]:
+    """Returns the transparent colour of a PNG in the units of its pixels; Pillow leaves it in those of the file."""
+    key = image.info['transparency']
+    if image.mode == 'L' and depth in (2, 4):
+        return key * 255 // (2**depth - 1)
+    if image.mode == 'RGB' and depth == 16:
+        return tuple(value >> 8 for value in key)
+    return key
 
 
 def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:

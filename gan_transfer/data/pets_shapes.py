@@ -184,9 +184,3 @@ def markings(pattern: str, colour: str) -> tuple[str, str]:
         'mask': (f'<path d="{_MASK}"/>', ''),
     }[pattern]
     return f'<g fill="{colour}">{head}</g>', f'<g fill="{colour}">{body}</g>'
-
-
-_FLOWERS = ((-84, 66, '#f06a8a'), (-62, 84, '#ffd84d'), (-90, 90, '#ffd84d'), (66, 70, '#ffd84d'),
-            (84, 88, '#f06a8a'), (90, 62, '#f06a8a'), (58, 92, '#fff'))  # fmt: skip
-_STARS = ((-82, -80, 2.4), (-52, -88, 1.8), (-90, -38, 2), (-70, -58, 1.6), (20, -90, 2), (88, -30, 2.4),
-          (-84, 8, 1.8), (84, 14, 1.8), (-20, -82, 1.6), (92, -92, 1.8), (-94, 44, 2), (70, -14, 1.5))  # fmt: skip

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_datasets.core.download import download_manager, extractor
+from tensorflow_datasets.core.download import util as download_util
 
+from gan_transfer import storage
 from gan_transfer.data import check, records
 from gan_transfer.data.dataset import Dataset, Faults, Images, MemoryBudget, select_domains
 from gan_transfer.data.decode import read_image
@@ -24,24 +27,34 @@ HELD_OUT = (
     'train[:90%]',
     'train[90%:]',
 )  # training and test images where a builder has a training split only
+# What preparing meets outside of this program; a file that must be fetched by hand and is not there is an assertion.
+_NOT_PREPARED = (
+    AssertionError,
+    ImportError,
+    download_util.DownloadError,
+    download_manager.NonMatchingChecksumError,
+    extractor.ExtractError,
+    extractor.UnsafeArchiveError,
+)
 
 
 def prepare_tfds(source: str, data_dir: Path) -> None:
     """Downloads and prepares `tfds:<builder>/<config>` into `data_dir`, unless that has been done.
 
     Raises:
-      ValueError: for an unknown builder, or one that needs TensorFlow for preparing where that is not installed.
+      ValueError: for an unknown builder; where a package that it needs for preparing, as TensorFlow, is not installed,
+        or its files cannot be downloaded.
     """
     builder = _builder(source, data_dir)
     try:
         builder.download_and_prepare(file_format='array_record')
-    except ImportError as error:
-        if 'tensorflow' not in f'{error.name} {error}'.lower():
-            raise
-        raise ValueError(
-            f'{source} needs TensorFlow for preparing (not for training): '
-            'pip install tensorflow-cpu, then prepare again'
-        ) from None
+    except _NOT_PREPARED as error:
+        if isinstance(error, ImportError) and 'tensorflow' in f'{error.name} {error}'.lower():
+            raise ValueError(
+                f'{source} needs TensorFlow for preparing (not for training): '
+                'pip install tensorflow-cpu, then prepare again'
+            ) from None
+        raise ValueError(f'data.source={source!r} cannot be prepared: {storage.first_line(error)}') from error
 
 
 def open_tfds(
@@ -116,13 +129,16 @@ def _builder(source: str, data_dir: Path) -> tfds.core.DatasetBuilder:
     name, _, config = source.removeprefix(TFDS_PREFIX).partition('/')
     try:
         known = [] if not config else [entry.name for entry in tfds.builder_cls(name).BUILDER_CONFIGS]
-        if known and config.split(':')[0] not in known:
-            raise ValueError(
-                f'data.source={source!r}: {name} has no config {config!r}; it has {", ".join(known)}'
-            )
-        return tfds.builder(source.removeprefix(TFDS_PREFIX), data_dir=data_dir)
+        if not known or config.split(':')[0] in known:
+            return tfds.builder(source.removeprefix(TFDS_PREFIX), data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         raise ValueError(f'data.source={source!r}: TFDS has no builder {name!r}') from None
+    except Exception as error:
+        # Of any type: it parses the name, imports modules, and reads what it has written in data_dir.
+        raise ValueError(
+            f'data.source={source!r} cannot be opened in {data_dir}: {storage.first_line(error)}'
+        ) from error
+    raise ValueError(f'data.source={source!r}: {name} has no config {config!r}; it has {", ".join(known)}')
 
 
 def _feature(builder: tfds.core.DatasetBuilder, kind: type, source: str) -> str:
@@ -169,16 +185,14 @@ class _Split:
         return Images(keys, functools.partial(self._read, positions), self._faults, self._memory)
 
     def _read(self, positions: Sequence[int], index: int) -> np.ndarray:
-        with records.reading(self._folder):
-            record = self.records[positions[index]]
-        return read_image(record[self._image_name], self._background)
+        content = records.read(self._folder, self.records, positions[index], self._image_name)
+        return read_image(content, self._background)
 
     def labels(self, label_name: str) -> np.ndarray:
         """Returns the label of every record, int64; -1 is none."""
-        rows = (self.records[position] for position in range(len(self.records)))
-        text = f'reading labels of {self._split}'
-        with records.reading(self._folder):
-            return np.array([int(row[label_name]) for row in track(rows, text, len(self.records))], np.int64)
+        count, text = len(self.records), f'reading labels of {self._split}'
+        labels = (records.read(self._folder, self.records, i, label_name) for i in range(count))
+        return np.array([int(label) for label in track(labels, text, count)], np.int64)
 
 
 def _by_label(

@@ -115,7 +115,8 @@ def random_area_crop(
             left = rng.integers(width - crop_width + 1)
             return image[top : top + crop_height, left : left + crop_width]
     ratio = min(max(width / height, aspect[0]), aspect[1])
-    crop_width, crop_height = min(width, round(height * ratio)), min(height, round(width / ratio))
+    crop_width = max(1, min(width, round(height * ratio)))
+    crop_height = max(1, min(height, round(width / ratio)))
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
     return image[top : top + crop_height, left : left + crop_width]
 

@@ -37,14 +37,19 @@ def claims(kind: str, place: int, width: int, form: str) -> bytes:
     return bytes(data)
 
 
-def png(width: int, height: int, pixels: bytes, *, colour: int = 0) -> bytes:
-    """Returns a grey (0) or RGB (2) PNG whose pixel data are `pixels`, whatever its header says."""
+def png(
+    width: int, height: int, pixels: bytes, *, colour: int = 0, depth: int = 8, transparent: bytes = b''
+) -> bytes:
+    """Returns a grey (0), RGB (2) or palette (3) PNG whose pixel data are `pixels`, whatever its header says."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
 
-    header = struct.pack('>IIBBBBB', width, height, 8, colour, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', pixels) + chunk(b'IEND', b'')
+    header = struct.pack('>IIBBBBB', width, height, depth, colour, 0, 0, 0)
+    more = chunk(b'PLTE', bytes(range(48))) if colour == 3 else b''
+    more += chunk(b'tRNS', transparent) if transparent else b''
+    body = chunk(b'IHDR', header) + more + chunk(b'IDAT', pixels) + chunk(b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + body
 
 
 def tiff(dtype: type, value: float, width: int = 4) -> bytes:
@@ -56,6 +61,15 @@ def tiff(dtype: type, value: float, width: int = 4) -> bytes:
     entries = b''.join(struct.pack('<HHII', tag, 4, 1, number) for tag, number in tags)
     start = struct.pack('<2sHI', b'II', 42, 8 + len(pixels))
     return start + pixels + struct.pack('<H', len(tags)) + entries + bytes(4)
+
+
+def long_row(width: int) -> bytes:
+    """Returns a compressed RGB TIFF whose header claims `width` x 1."""
+    tags = ((256, width), (257, 1), (258, 8), (259, 5), (262, 6), (273, 8), (277, 3), (278, 1), (279, 200))
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, number) for tag, number in tags)
+    return (
+        struct.pack('<2sHI', b'II', 42, 208) + bytes(200) + struct.pack('<H', len(tags)) + entries + bytes(4)
+    )
 
 
 def webp_of(width: int) -> bytes:
@@ -84,6 +98,7 @@ CONTENT: dict[str, Callable[[int], bytes]] = {
     'huge.bmp': lambda index: claims('BMP', 18, HUGE, '<ii'),
     'huge.webp': lambda index: webp_of(16_383),
     'huge.tiff': lambda index: tiff(np.int32, 5, width=2**30),
+    'long_row.tiff': lambda index: long_row(2**26),
     'nan.tiff': lambda index: tiff(np.float32, np.nan),
     'wide_integers.tiff': lambda index: tiff(np.int32, 70_000 + index),
 }

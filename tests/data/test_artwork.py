@@ -1,4 +1,5 @@
 import concurrent.futures
+import errno
 import importlib.metadata
 import os
 import pathlib
@@ -15,6 +16,7 @@ from tensorflow_datasets.core.utils import tqdm_utils
 from gan_transfer.data import artwork as artwork_lib
 from gan_transfer.data import emoji, in_processes, pets, progress
 from gan_transfer.data.artwork import Artwork, bucket, is_test, open_artwork, prepare_artwork, share
+from gan_transfer.errors import RunStopped
 
 KEYS = [f'{number:x}' for number in range(1000, 1060)]
 
@@ -274,11 +276,51 @@ if __name__ == '__main__':
         time.sleep(0.1)
 
 
-def test_damaged_records_are_one_line_that_says_what_to_remove(tmp_path):
+def cut(path):
+    os.truncate(path, path.stat().st_size - 100)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def overwrite(path):
+    with path.open('r+b') as file:
+        file.write(bytes(path.stat().st_size))
+
+
+def fails_as_damaged(call, folder):
+    match = f'prepared data in {folder} is damaged: .+; remove it, and it is made anew'
+    with pytest.raises((OSError, RunStopped), match=match) as info:
+        call()
+    assert '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize('damage', [cut, empty, overwrite, pathlib.Path.unlink])
+@pytest.mark.parametrize('name', ['*.array_record*', 'dataset_info.json', 'features.json'])
+def test_damaged_data_is_one_line_that_says_what_to_remove(name, damage, tmp_path):
     folder = prepare_artwork(made(Painter()), 8, tmp_path, limit=20)
-    (record,) = folder.glob('*.array_record*')
-    record.write_bytes(record.read_bytes()[:-100])
-    with pytest.raises(OSError, match=f'prepared data is damaged; remove {folder}'):
+    (path,) = folder.glob(name)
+    damage(path)
+    fails_as_damaged(lambda: open_artwork(made(Painter()), 8, tmp_path, limit=20), folder)
+
+
+@pytest.mark.parametrize('damage', [empty, overwrite])
+def test_records_that_break_under_an_open_run_are_one_line(damage, tmp_path):
+    dataset = open_artwork(made(Painter()), 64, tmp_path)  # too large to be held by the library
+    (record,) = tmp_path.glob('*/*.array_record*')
+    damage(record)
+    fails_as_damaged(lambda: list(dataset.train['a']), record.parent)
+
+
+def test_want_of_open_files_is_no_damage(tmp_path, monkeypatch):
+    prepare_artwork(made(Painter()), 8, tmp_path, limit=20)
+
+    def refuse(folder):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(folder))
+
+    monkeypatch.setattr(artwork_lib.tfds, 'builder_from_directory', refuse)
+    with pytest.raises(OSError, match='Too many open files'):
         open_artwork(made(Painter()), 8, tmp_path, limit=20)
 
 

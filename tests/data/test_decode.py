@@ -1,5 +1,7 @@
+import errno
 import io
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -7,6 +9,7 @@ import PIL.Image
 import pytest
 
 from gan_transfer.data.decode import read_image
+from tests.data.malformed import png
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 BACKGROUND = (10, 200, 90)
@@ -34,6 +37,12 @@ def one_colour(mode, value, kind='PNG', **options):
     return encoded(PIL.Image.new(mode, (4, 4), value), kind, **options)
 
 
+def keyed(depth, row, key, colour=0):
+    """Returns a PNG of 4x4 px, all rows alike, with one transparent colour as the file has it."""
+    return png(4, 4, zlib.compress((b'\0' + row) * 4), colour=colour, depth=depth, transparent=key)
+
+
+RGB_16 = struct.pack('>3H', 0xC000, 0x40FF, 0x1000)
 HALF = tuple(round(128 / 255 * 250 + 127 / 255 * back) for back in BACKGROUND)
 CASES = {
     'rgb_png': (one_colour('RGB', (200, 100, 50)), (200, 100, 50), 0),
@@ -57,6 +66,15 @@ CASES = {
     'cmyk_jpeg': (one_colour('CMYK', (0, 255, 255, 0), 'JPEG'), RED, 3),
     'grey_16': (one_colour('I;16', 0x80FF), (128, 128, 128), 0),
     'grey_16_transparent': (one_colour('I;16', 0x80FF, transparency=0x80FF), BACKGROUND, 0),
+    'grey_1_transparent': (keyed(1, b'\xf0', b'\0\1'), BACKGROUND, 0),
+    'grey_2_transparent': (keyed(2, b'\xaa', b'\0\2'), BACKGROUND, 0),
+    'grey_2_other_transparent': (keyed(2, b'\xaa', b'\0\1'), (170, 170, 170), 0),
+    'grey_4_transparent': (keyed(4, b'\x99\x99', b'\0\x09'), BACKGROUND, 0),
+    'grey_8_transparent': (keyed(8, b'\x09' * 4, b'\0\x09'), BACKGROUND, 0),
+    'palette_4_transparent': (keyed(4, b'\x22\x22', b'\xff\xff\0', colour=3), BACKGROUND, 0),
+    'palette_4_other_transparent': (keyed(4, b'\x22\x22', b'\xff\0', colour=3), (6, 7, 8), 0),
+    'rgb_16_transparent': (keyed(16, RGB_16 * 4, RGB_16, colour=2), BACKGROUND, 0),
+    'rgb_16_other_transparent': (keyed(16, RGB_16 * 4, bytes(6), colour=2), (192, 64, 16), 0),
     'grey_16_tiff': (by_opencv('.tiff', np.uint16, (0x4000,)), (64, 64, 64), 0),
     'rgb_16_png': (by_opencv('.png', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
     'rgb_16_tiff': (by_opencv('.tiff', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
@@ -123,9 +141,7 @@ def test_a_huge_image_is_unreadable(monkeypatch, tmp_path):
         read_image(tmp_path / 'huge.png')
 
 
-@pytest.mark.parametrize(
-    'error', [struct.error, NotImplementedError, MemoryError, PIL.Image.DecompressionBombError]
-)
+@pytest.mark.parametrize('error', [struct.error, NotImplementedError, PIL.Image.DecompressionBombError])
 def test_whatever_pillow_raises_is_a_value_error(error, monkeypatch):
     def load(image):
         raise error('of the decoder')
@@ -134,6 +150,17 @@ def test_whatever_pillow_raises_is_a_value_error(error, monkeypatch):
     monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
     with pytest.raises(ValueError, match='cannot be decoded: of the decoder'):
         read_image(data)
+
+
+def test_want_of_memory_says_nothing_of_the_file(monkeypatch, tmp_path):
+    def load(image):
+        raise MemoryError
+
+    (tmp_path / 'image.png').write_bytes(one_colour('RGB', RED))
+    monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
+    with pytest.raises(OSError, match=r'image\.png') as info:
+        read_image(tmp_path / 'image.png')
+    assert info.value.errno == errno.ENOMEM
 
 
 def test_missing_file_is_an_os_error(tmp_path):

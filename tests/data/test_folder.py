@@ -1,3 +1,6 @@
+import errno
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -6,6 +9,8 @@ from gan_transfer.data import open_dataset
 from gan_transfer.data.check import find_unreadable
 from gan_transfer.data.decode import read_image
 from gan_transfer.errors import RunStopped
+
+PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
 def write(path, colour=(200, 100, 50)):
@@ -173,6 +178,18 @@ def test_few_unreadable_are_counted_and_named_replaced_in_training_and_left_out_
     assert dataset.faults.count == 2
 
 
+def test_each_image_that_is_left_of_a_test_has_its_own_name(opened, root):
+    afhq(root)
+    for index in range(4):
+        write(root / 'test' / 'dog' / f'{index}.png', (index, 0, 0))
+    (root / 'test' / 'dog' / '0.jpg').unlink()
+    (root / 'test' / 'dog' / '1.jpg').unlink()
+    (root / 'test' / 'dog' / '0.png').write_bytes(b'broken')
+    test = opened(max_corrupt_share=0.2).test['dog']
+    found = [(test[i].key, int(test[i].image[0, 0, 0])) for i in range(len(test))]
+    assert found == [(f'test/dog/{index}.png', index) for index in (1, 2, 3)]
+
+
 def test_share_is_a_limit_not_a_bound(opened, root):
     afhq(root)
     (root / 'train' / 'cat' / '1.png').write_bytes(b'')
@@ -232,6 +249,13 @@ class TestCheck:
         assert list(find(root, names, cache, 2)) == ['4.png']
         assert sorted(read[6:]) == ['2.png', '4.png']
 
+    def test_other_files_of_a_folder_are_known_still(self, read, find, tmp_path):
+        for name in ('a.png', 'b.png'):
+            write(tmp_path / name)
+        for name in ('a.png', 'b.png', 'a.png', 'b.png'):
+            assert find(tmp_path, [name], tmp_path / 'cache', 1) == {}
+        assert read == ['a.png', 'b.png']
+
     def test_what_could_not_be_read_at_all_is_tried_at_the_next_start(self, tmp_path):
         write(tmp_path / 'a.png')
         found = []
@@ -243,6 +267,21 @@ class TestCheck:
 
             found.append(find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read))
         assert found == [{'a': 'no rights'}, {}]
+
+    @pytest.mark.parametrize(
+        'error',
+        [*(OSError(number, os.strerror(number)) for number in PASSING), MemoryError()],
+        ids=lambda error: str(error) or 'memory',
+    )
+    def test_what_says_nothing_of_an_image_ends_the_start(self, error, tmp_path):
+        write(tmp_path / 'a.png')
+
+        def read(path):
+            raise error
+
+        with pytest.raises(OSError, match=r'^a cannot be read now: .*; the same command tries again$'):
+            find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read)
+        assert find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1) == {}
 
     def test_a_cache_that_cannot_be_written_is_no_fault_of_the_data(self, read, find, tmp_path):
         write(tmp_path / 'root' / 'a.png')

@@ -1,5 +1,7 @@
 """Pairs: the folder layouts that hold them, and batches in which a pair stays a pair."""
 
+from pathlib import PurePath
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -85,6 +87,28 @@ def test_an_unreadable_image_takes_its_counterpart_along(opened, root):
         numbers = {int(dataset.train[name][i].image[0, 0, 0]) for name in 'AB'}
         assert numbers == {3 if i == 2 else i}
     assert dataset.faults.names == ('A/train/2.bmp', 'B/train/2.png')
+
+
+def test_an_unreadable_test_image_takes_its_counterpart_along(opened, root):
+    one_folder_each(root)
+    (root / 'B' / 'test' / '51.png').write_bytes(b'broken')
+    test = opened().test
+    numbers = [[int(test[name][i].image[0, 0, 0]) for i in range(len(test[name]))] for name in 'AB']
+    assert numbers == [[50, 52, 53, 54]] * 2
+
+
+def test_names_with_dots_are_pairs_whatever_their_ending(opened, root):
+    for name, ending in (('A', 'png'), ('B', 'jpg')):
+        for split in ('train', 'test'):
+            for stem in (
+                'a',
+                'a.k',
+            ):  # by their whole names a.k.png is before a.png, and a.jpg before a.k.jpg
+                write(root / name / split / f'{stem}.{ending}', shade(0))
+    dataset = opened()
+    for part in (dataset.train, dataset.test):
+        stems = [[PurePath(key).stem for key in part[name].keys] for name in 'AB']
+        assert stems == [['a', 'a.k']] * 2
 
 
 def test_what_is_not_side_by_side_is_unreadable(opened, root):

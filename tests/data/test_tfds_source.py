@@ -7,6 +7,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import download_manager, extractor
+from tensorflow_datasets.core.download import util as download_util
 
 from gan_transfer import data
 from gan_transfer.data import tfds_source
@@ -69,6 +71,14 @@ class Plain(Made, skip_registration=True):
 class Secret(Made, skip_registration=True):
     SPLITS = MappingProxyType({'train': 20, 'test': 4, 'validation': 6})
     secret_test = True
+
+
+class Several(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'val': 4, 'validation': 5, 'test': 6, 'train': 20})
+
+
+class WithoutTest(Made, skip_registration=True):
+    SPLITS = MappingProxyType({'val': 4, 'validation': 5, 'train': 20})
 
 
 class Transparent(Made, skip_registration=True):
@@ -153,6 +163,12 @@ def test_a_test_split_with_secret_labels_is_passed_over(opened):
     assert dataset.test['cat'].keys[0].startswith('validation/')
 
 
+@pytest.mark.parametrize(('kind', 'split'), [(Several, 'test'), (WithoutTest, 'validation')])
+def test_of_several_splits_test_goes_before_validation(opened, kind, split):
+    dataset = opened(kind)
+    assert {key.partition('/')[0] for images in dataset.test.values() for key in images.keys} == {split}
+
+
 def test_transparent_and_grey_images_become_rgb(opened):
     assert opened(Transparent, background=(7, 8, 9)).train['cat'][0].image[0, 0].tolist() == [7, 8, 9]
     assert opened(Grey).train['dog'][0].image[0, 0].tolist() == [20, 20, 20]
@@ -186,7 +202,7 @@ def test_unreadable_records_are_found_before_training(opened, monkeypatch):
         (
             Made,
             OSError,
-            'prepared data is damaged; remove .*, and it is made anew',
+            'prepared data in .* is damaged: .*; remove it, and it is made anew',
         ),  # labels are read at once
         (Letters, ValueError, "images of 'A' cannot be read, more than"),
     ],
@@ -236,11 +252,45 @@ class TestErrors:
         [
             ('no_such_set', "TFDS has no builder 'no_such_set'"),
             ('cycle_gan/no_such', "no config 'no_such'; it has .*horse2zebra"),
+            ('mnist:9.9.9', r"data.source='tfds:mnist:9.9.9' .*cannot be loaded at version 9.9.9"),
+            ('mnist/version=3', "data.source='tfds:mnist/version=3' .*strings to versions"),
+            ('huggingface:mnist', "data.source='tfds:huggingface:mnist' .*No module named"),
         ],
     )
     def test_unknown_name(self, config, name, text):
+        if name.startswith('huggingface') and importlib.util.find_spec('huggingface_hub'):
+            pytest.skip('huggingface_hub is installed')
         config.data.source = f'tfds:{name}'
         self.fails(text, data.open_dataset, config)
+
+    def test_a_file_that_must_be_fetched_by_hand(self, config):
+        config.data.source = 'tfds:imagenet2012'
+        self.fails(
+            "data.source='tfds:imagenet2012' .*Manual directory .* does not exist", data.prepare, config
+        )
+
+    @pytest.mark.parametrize(
+        'error',
+        [
+            download_util.DownloadError('no such file'),
+            download_manager.NonMatchingChecksumError('no such file\nexpected', 'path'),
+            extractor.ExtractError('no such file'),
+            ImportError('no such file'),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_what_cannot_be_prepared(self, opened, monkeypatch, error):
+        def refuse(self, dl_manager):
+            raise error
+
+        monkeypatch.setattr(Made, '_split_generators', refuse)
+        self.fails("data.source='tfds:made' cannot be prepared: .*no such file", opened, Made)
+
+    def test_damage_of_what_describes_the_data(self, opened, config):
+        opened(Made)
+        (path,) = Path(config.data.cache).rglob('dataset_info.json')
+        path.write_text('')
+        self.fails("data.source='tfds:made' cannot be opened in .*: .*JSON", opened, Made, prepare=False)
 
     def test_cycle_gan_says_that_preparing_needs_tensorflow(self, config, capsys, monkeypatch):
         def no_download(self, urls):

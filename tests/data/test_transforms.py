@@ -75,12 +75,25 @@ def test_random_area_crop_has_the_asked_areas_and_aspects():
     assert 1.07 < aspects.max() < 1.11
 
 
+def test_the_aspect_is_log_uniform():
+    rng, image = np.random.default_rng(0), np.zeros((400, 400, 3), np.uint8)
+    crops = [random_area_crop(image, (0.1, 0.1), (0.25, 4.0), rng) for _ in range(500)]
+    aspects = np.array([crop.shape[1] / crop.shape[0] for crop in crops])
+    assert 0.8 < np.median(aspects) < 1.25
+
+
 @pytest.mark.parametrize(('shape', 'expected'), [((10, 100), (10, 11)), ((100, 10), (11, 10))])
 def test_random_area_crop_falls_back_to_the_centre(shape, expected):
     # No crop of 90 % of so long an image has an aspect near 1.
     crop = random_area_crop(gradient(*shape), (0.9, 1.0), (0.9, 1.1), np.random.default_rng(0))
     assert crop.shape[:2] == expected
     assert crop[0, 0, :2].max() in (44, 45)
+
+
+@pytest.mark.parametrize(('aspect', 'expected'), [(1000.0, (1, 8)), (0.001, (8, 1))])
+def test_an_extreme_aspect_still_gives_pixels(aspect, expected):
+    crop = random_area_crop(gradient(8, 8), (0.9, 1.0), (aspect, aspect), np.random.default_rng(0))
+    assert crop.shape[:2] == expected
 
 
 @pytest.mark.parametrize('name', ['resize_crop', 'random_resized_crop', 'none'])
@@ -92,8 +105,9 @@ def test_augmentation_gives_the_size(config, name, shape):
     assert image.dtype == np.uint8
 
 
-def test_resize_crop_is_a_crop_of_the_enlarged_image(config):
-    config.data.augmentation, config.image_size, config.data.resize_ratio = 'resize_crop', 16, 20 / 16
+@pytest.mark.parametrize('ratio', [20 / 16, 19.6 / 16])
+def test_resize_crop_is_a_crop_of_the_enlarged_image(config, ratio):
+    config.data.augmentation, config.image_size, config.data.resize_ratio = 'resize_crop', 16, ratio
     image = noise(16, 16)
     enlarged = resize(image, (20, 20))
     found = set()
@@ -108,6 +122,14 @@ def test_resize_crop_is_a_crop_of_the_enlarged_image(config):
         assert places
         found.update(places)
     assert len(found) == 25
+
+
+@pytest.mark.parametrize('shape', [(8, 8), (40, 40)])
+def test_random_resized_crop_stretches_linearly(config, shape):
+    config.data.augmentation, config.image_size, config.data.crop_probability = 'random_resized_crop', 16, 0.0
+    image = noise(*shape)
+    augmented = make_augmentation(config)(image, np.random.default_rng(0))
+    np.testing.assert_array_equal(augmented, resize(image, (16, 16), 'linear'))
 
 
 @pytest.mark.parametrize('probability', [0.0, 0.5, 1.0])

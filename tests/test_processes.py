@@ -196,23 +196,6 @@ def test_the_others_wait_for_a_long_preparation():
             assert 'prepared\n' in process.stdout.readlines()  # beside what Gloo tells
 
 
-def test_processes_that_found_other_images_unreadable_are_refused(tmp_path):
-    """Else they would train on other images than one another, and evaluate other numbers of them."""
-    arguments = (*command.two_processes_training(tmp_path / 'data'), f'--workdir={tmp_path / "run"}')
-    root, keys = tmp_path / 'data', [f'train/{i}.png' for i in range(9)]
-    caches = [{'GAN_TRANSFER_CACHE': str(tmp_path / name)} for name in ('one', 'other')]
-
-    def broken(path):
-        raise ValueError('broken')
-
-    find_unreadable(root, {keys[3]: root / keys[3]}, tmp_path / 'other', 1, broken)
-    started = command.start_all((*arguments, '--config.data.max_corrupt_share=0.5'), environments=caches)
-    for status, _, lines in map(command.end, started):
-        assert status == 2
-        assert 'error: the images that can be read differ from process to process' in lines
-    assert not (tmp_path / 'run').exists()
-
-
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
     """Between steps, or in the middle of an evaluation, which is made when the run goes on."""
     workdir = tmp_path / 'run'
@@ -276,6 +259,24 @@ def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, t
     command.launch(*translate, f'--output={tmp_path / "one.png"}')
     two, one = (np.asarray(PIL.Image.open(tmp_path / name), np.int32) for name in ('two.png', 'one.png'))
     assert abs(two - one).max() <= 1
+
+
+@pytest.mark.parametrize('mode', ['train', 'evaluate'])
+def test_processes_that_found_other_images_unreadable_are_refused(mode, trained, tmp_path):
+    """Else they would train on other images than one another, and evaluate other numbers of them."""
+    root = trained.parent / 'data'
+    key = 'test/1.png'
+    caches = [{'GAN_TRANSFER_CACHE': str(tmp_path / name)} for name in ('one', 'other')]
+
+    def broken(path):
+        raise ValueError('broken')
+
+    find_unreadable(root, {key: root / key}, tmp_path / 'other', 1, broken)
+    more = ('--config.data.max_corrupt_share=0.5', '--allow_config_change')
+    arguments = (f'--mode={mode}', f'--workdir={trained}', *more)
+    for status, _, lines in map(command.end, command.start_all(arguments, environments=caches)):
+        assert status == 2
+        assert 'error: the images that can be read differ from process to process' in lines
 
 
 def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_before(trained, tmp_path):

@@ -320,7 +320,7 @@ def test_want_of_open_files_is_no_damage(tmp_path, monkeypatch):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(folder))
 
     monkeypatch.setattr(artwork_lib.tfds, 'builder_from_directory', refuse)
-    with pytest.raises(OSError, match='Too many open files'):
+    with pytest.raises(OSError, match=r'^\[Errno 24\] Too many open files'):
         open_artwork(made(Painter()), 8, tmp_path, limit=20)
 
 

@@ -259,14 +259,14 @@ class TestCheck:
     def test_what_could_not_be_read_at_all_is_tried_at_the_next_start(self, tmp_path):
         write(tmp_path / 'a.png')
         found = []
-        for error in (PermissionError('no rights'), None):
+        for error in (PermissionError(errno.EACCES, 'no rights'), None):
 
             def read(path, error=error):
                 if error:
                     raise error
 
             found.append(find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read))
-        assert found == [{'a': 'no rights'}, {}]
+        assert found == [{'a': '[Errno 13] no rights'}, {}]
 
     @pytest.mark.parametrize(
         'error',

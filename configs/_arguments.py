@@ -29,9 +29,10 @@ def parse(argument: str = '', **defaults: Any) -> types.SimpleNamespace:
 def _read(key: str, text: str | None, kind: type) -> Any:
     if kind is bool:
         truths = {None: True, 'true': True, 'false': False, '1': True, '0': False}
-        if text not in truths:
+        given = text and text.lower()  # as Python writes them too
+        if given not in truths:
             raise UserError(f'config argument {key}={text!r} is neither true nor false')
-        return truths[text]
+        return truths[given]
     if text is None:
         raise UserError(f'config argument {key!r} needs a value: {key}=...')
     try:

@@ -39,6 +39,9 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
     for key in ('evaluate_every_images', 'evaluation.gallery_images', 'max_rollbacks'):
         _within(config, key, 0)
     _within(config, 'evaluation.resamples', 2)
+    for count in config.evaluation.counts:
+        if _number('evaluation.counts', count) < 1:
+            raise UserError(f'evaluation.counts is {tuple(config.evaluation.counts)}; each must be from 1 on')
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
         _within(config, key, 0, 1)
     _within(config, 'average_decay', 0, 1, below=True)

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_dict
 from configs._arguments import choices as _choices
 from configs._arguments import parse as parse
 from configs._validate import validate as validate
-from gan_transfer.errors import UserError, from_user
+from gan_transfer.errors import UserError
 from gan_transfer.methods import METHODS
 
 
@@ -134,6 +134,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
         names = ','.join(map(str, config[part][key])).split(',')
         config[part][key] = tuple(name.strip() for name in names if name.strip())
     counts = ','.join(map(str, config.evaluation.counts)).split(',')
-    with from_user():
+    try:
         config.evaluation.counts = tuple(int(count) for count in counts if count.strip())
+    except ValueError:
+        raise UserError(f'evaluation.counts is {",".join(counts)!r}; it takes whole numbers') from None
     return config

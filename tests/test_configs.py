@@ -169,6 +169,7 @@ def test_changed_keys_are_listed(tmp_path):
         ('data.crop_probability', 1.5, ('data.crop_probability is 1.5', 'to 1')),
         ('data.background', (0, 0), ('data.background',)),
         ('data.threads', 0, ('data.threads',)),
+        ('evaluation.counts', (20, -5), ('evaluation.counts is (20, -5)', 'from 1')),
         ('data.background', ('a', 'b', 'c'), ("data.background is 'a'", 'a number')),
         ('data.crop_scale', (0.5, None), ('data.crop_scale is None',)),
         ('data.path', 'pictures', ("data.path is 'pictures', but data.source is emoji",)),
@@ -236,6 +237,7 @@ def test_arguments_have_the_types_of_their_defaults():
     assert vars(parsed) == {'size': 128, 'rate': 1.0, 'name': 'b', 'tiny': True}
     assert vars(common.parse('', **defaults)) == defaults
     assert common.parse('tiny=false', **defaults).tiny is False
+    assert common.parse('tiny=True', **defaults).tiny is True
     for text, part in (('size=x', 'int'), ('size', 'value'), ('tiny=2', 'true'), ('tniy', "'tiny'")):
         with pytest.raises(UserError, match=part):
             common.parse(text, **defaults)
@@ -245,3 +247,8 @@ def test_names_on_a_command_line_are_split():
     config = common.get_config()
     config.data.domains = ('twemoji,openmoji',)
     assert common.resolve(config).data.domains == ('twemoji', 'openmoji')
+    config.evaluation.counts = ('20,30',)
+    assert common.resolve(config).evaluation.counts == (20, 30)
+    config.evaluation.counts = ('20,a',)
+    with pytest.raises(UserError, match=r"evaluation\.counts is '20,a'; it takes whole numbers"):
+        common.resolve(config)

@@ -4,7 +4,7 @@
 
 `method` is `cut` or `cyclegan`. The recipe of `equal_time.py` with wider networks, in bfloat16, on twice the pets; the
 discriminator sees a whole head at once. CUT has `pets_cut.py`'s second game on features of VGG16, and its skips.
-`docs/results.md` has the numbers: CycleGAN's of the whole run, CUT's of 18,000 of its 64,000 images, a minute of steps.
+`docs/results.md` has the numbers: CycleGAN's of the whole run, CUT's of 18,000 of its 64,000 images, 90 s of steps.
 """
 
 from configs import common, equal_time

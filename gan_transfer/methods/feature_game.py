@@ -8,7 +8,6 @@ choice is an EfficientNet-Lite, which costs far less than VGG16, and no distance
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -73,35 +72,6 @@ def _network(name: str, image_size: int) -> nn.Module:
     return NETWORKS[name]()
 
 
-def discriminator_terms(
-    name: str,
-    adversarial: str,
-    networks: Networks,
-    discriminator: str,
-    real: Images,
-    fake: Images,
-    domains: tuple[Array | None, Array | None] = (None, None),
-) -> tuple[Float[Array, ''], Scalars]:
-    """Returns the adversarial loss of a discriminator of features, and its terms to log."""
-    logits = {
-        kind: _score(name, networks, discriminator, images, domain)
-        for kind, images, domain in zip(('real', 'fake'), (real, fake), domains, strict=True)
-    }
-    terms: dict[str, Any] = {
-        'feature_real': _over_layers(
-            functools.partial(losses.discriminator_real, adversarial), logits['real']
-        ),
-        'feature_fake': _over_layers(
-            functools.partial(losses.discriminator_fake, adversarial), logits['fake']
-        ),
-    }
-    signs = {
-        f'feature_{kind}_sign': _over_layers(functools.partial(losses.side, adversarial), logits[kind])
-        for kind in logits
-    }
-    return sum(terms.values()), {**terms, **signs}
-
-
 def add_discriminator_terms(
     loss: Float[Array, ''],
     terms: Scalars,
@@ -115,14 +85,29 @@ def add_discriminator_terms(
     *,
     weight: float = 1.0,
 ) -> tuple[Float[Array, ''], Scalars]:
-    """Returns a discriminator's loss and terms with those of a discriminator of features, its loss by `weight`.
+    """Returns a loss and its terms to log with those of a discriminator of features, whose loss counts by `weight`.
 
     As they are for the name '': no such game.
     """
     if not name:
         return loss, terms
-    more, added = discriminator_terms(name, adversarial, networks, discriminator, real, fake, domains)
-    return loss + weight * more, {**terms, **added}
+    logits = {
+        kind: _score(name, networks, discriminator, images, domain)
+        for kind, images, domain in zip(('real', 'fake'), (real, fake), domains, strict=True)
+    }
+    added = {
+        'feature_real': _over_layers(
+            functools.partial(losses.discriminator_real, adversarial), logits['real']
+        ),
+        'feature_fake': _over_layers(
+            functools.partial(losses.discriminator_fake, adversarial), logits['fake']
+        ),
+    }
+    signs = {
+        f'feature_{kind}_sign': _over_layers(functools.partial(losses.side, adversarial), logits[kind])
+        for kind in logits
+    }
+    return loss + weight * sum(added.values()), {**terms, **added, **signs}
 
 
 def generator_term(

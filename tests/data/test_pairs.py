@@ -98,12 +98,10 @@ def test_an_unreadable_test_image_takes_its_counterpart_along(opened, root):
 
 
 def test_names_with_dots_are_pairs_whatever_their_ending(opened, root):
+    # By their whole names a.k.png is before a.png, and a.jpg before a.k.jpg.
     for name, ending in (('A', 'png'), ('B', 'jpg')):
         for split in ('train', 'test'):
-            for stem in (
-                'a',
-                'a.k',
-            ):  # by their whole names a.k.png is before a.png, and a.jpg before a.k.jpg
+            for stem in ('a', 'a.k'):
                 write(root / name / split / f'{stem}.{ending}', shade(0))
     dataset = opened()
     for part in (dataset.train, dataset.test):

@@ -66,7 +66,7 @@ def test_every_layer_counts_the_same_however_many_places_it_has():
         'judge': lambda *features: ((textures, parts), {}),
     }
     game = 'alexnet', 'lsgan', networks, 'judge', images
-    _, terms = feature_game.discriminator_terms(*game, images)
+    _, terms = feature_game.add_discriminator_terms(jnp.zeros(()), {}, *game, images)
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
     assert terms['feature_fake_sign'] == 0  # all textures are on the side of real images, no parts
     assert feature_game.generator_term(*game) == 0.5

@@ -85,6 +85,27 @@ def feature_matching(features: dict[str, Images], target: dict[str, Images]) -> 
     return sum(l1(means(features[name]), means(target[name])) for name in features) / len(features)
 
 
+def moment_matching(features: dict[str, Images], target: dict[str, Images]) -> Scalar:
+    """How far apart two images are in the means and deviations of features over all places, layer by layer.
+
+    For features of a frozen network, such as VGG16's: the style loss of Huang and Belongie (2017, equation 13). Differs
+    from the paper: absolute differences in place of norms, and each layer in units of the target image's root mean
+    square, so that layers count alike; in float32, as `feature_matching`.
+    """
+
+    def moments(x: Images) -> tuple[Array, Array]:
+        mean, variance = x.mean((1, 2)), x.var((1, 2))
+        return mean, jnp.sqrt(variance + 1e-6)  # the root of 0 has no gradient
+
+    total = 0.0
+    for name, feature in features.items():
+        wanted = target[name].astype(jnp.float32)
+        unit = jnp.sqrt(jnp.square(wanted).mean((1, 2, 3), keepdims=True) + 1e-8)
+        pairs = zip(moments(feature.astype(jnp.float32) / unit), moments(wanted / unit), strict=True)
+        total += sum(l1(ours, theirs) for ours, theirs in pairs)
+    return total / len(features)
+
+
 def squared_gradient_norm(score: Callable[[Images], Logits], images: Images) -> Float[Array, 'b']:
     """Returns, for each image, the squared norm of the gradient of its score; a patch discriminator's is the mean."""
 

@@ -200,12 +200,13 @@ class Cut(Method):
             terms['nce_identity'] = per_image[count:].mean()
             contrast = 0.5 * (terms['nce'] + terms['nce_identity'])
         loss = adversarial + self.nce_weight * contrast
-        for name in self._feature_discriminators:
-            terms['feature_adversarial'] = feature_game.generator_term(
-                self.feature_network, self.adversarial, given.networks, name, images[:count]
+        return PhaseOutput(
+            *feature_game.add_generator_terms(
+                *(loss, terms, self.feature_network, self.adversarial, given.networks),
+                *('feature_discriminator', images[:count]),
+                weight=self.feature_weight,
             )
-            loss += self.feature_weight * terms['feature_adversarial']
-        return PhaseOutput(loss, terms)
+        )
 
     def _patch_nce(self, given: PhaseInput, images: Images, translated: dict[str, Any]) -> Float[Array, 'b']:
         """Returns each image's PatchNCE between what came out of the generator and what went in."""

@@ -158,12 +158,11 @@ class CycleGan(Method):
                 'cycle': losses.l1(back(translated[there])[0], real[here]),
             }
             loss += terms['adversarial'] + self.cycle_weight * terms['cycle']
-            if self.feature_network:
-                name = f'feature_discriminator_{there}'
-                terms['feature_adversarial'] = feature_game.generator_term(
-                    self.feature_network, self.adversarial, given.networks, name, translated[there]
-                )
-                loss += self.feature_weight * terms['feature_adversarial']
+            loss, terms = feature_game.add_generator_terms(
+                *(loss, terms, self.feature_network, self.adversarial, given.networks),
+                *(f'feature_discriminator_{there}', translated[there]),
+                weight=self.feature_weight,
+            )
             if self.identity_weight:
                 terms['identity'] = losses.l1(forward(real[there])[0], real[there])
                 loss += self.identity_weight * terms['identity']

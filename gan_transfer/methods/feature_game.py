@@ -28,19 +28,25 @@ LAYERS = {
     'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
 }
 SMALLEST = {'alexnet': 32, 'efficientnet_lite0': 4, 'vgg16': 8}  # px
+Maps = dict[str, Float[Array, 'b _ _ _']]
 FEATURES = 'features'  # the frozen network's name among a method's
 
 
-def check(name: str, image_size: int) -> None:
+def check(name: str, image_size: int, moments_weight: float = 0.0) -> None:
     """Raises ValueError, with the choices, for another name than '' (no such game) and those of `LAYERS`.
 
-    And for images too small for a network's features to have a place.
+    And for images too small for a network's features to have a place, and moments to compare without features.
     """
     if name and name not in LAYERS:
         raise ValueError(f'unknown feature_network {name!r}; choose one of {", ".join(LAYERS)}, or none')
     if name and image_size < SMALLEST[name]:
         raise ValueError(
             f'image_size is {image_size}; feature_network={name!r} takes {SMALLEST[name]} and more'
+        )
+    if moments_weight and not name:
+        raise ValueError(
+            f'moments_weight is {moments_weight}, and there is no feature_network to compare by: choose one of '
+            f'{", ".join(LAYERS)}, or set moments_weight to 0'
         )
 
 
@@ -92,7 +98,7 @@ def add_discriminator_terms(
     if not name:
         return loss, terms
     logits = {
-        kind: _score(name, networks, discriminator, images, domain)
+        kind: _judge(networks, discriminator, _features(name, networks, images), domain)
         for kind, images, domain in zip(('real', 'fake'), (real, fake), domains, strict=True)
     }
     added = {
@@ -110,25 +116,69 @@ def add_discriminator_terms(
     return loss + weight * sum(added.values()), {**terms, **added, **signs}
 
 
-def generator_term(
+def add_generator_terms(
+    loss: Float[Array, ''],
+    terms: Scalars,
     name: str,
     adversarial: str,
     networks: Networks,
     discriminator: str,
     images: Images,
     domain: Int[Array, 'b'] | None = None,
-) -> Float[Array, '']:
-    """Returns the adversarial term of the images' generator; `domain` is theirs, where there are several."""
-    logits = _score(name, networks, discriminator, images, domain)
-    return _over_layers(functools.partial(losses.generator_adversarial, adversarial), logits)
+    *,
+    weight: float,
+    targets: Images | None = None,
+    moments_weight: float = 0.0,
+) -> tuple[Float[Array, ''], Scalars]:
+    """Returns a loss and its terms to log with those of the images' generator, which count by their weights.
+
+    With `targets` there is also the distance to these images in what `losses.moment_matching` compares, by the layers
+    that are judged but for the deepest. As they are for the name '': no such game.
+
+    Args:
+      loss: what the generator minimizes so far.
+      terms: by name.
+      name: the frozen network.
+      adversarial: the kind of loss.
+      networks: all of the method's.
+      discriminator: the name of the features' judge.
+      images: generated ones.
+      domain: theirs, where there are several.
+      weight: of the adversarial term.
+      targets: images in whose style the generated ones are to be.
+      moments_weight: of the distance to these.
+    """
+    if not name:
+        return loss, terms
+    features = _features(name, networks, images)
+    logits = _judge(networks, discriminator, features, domain)
+    added = {
+        'feature_adversarial': _over_layers(
+            functools.partial(losses.generator_adversarial, adversarial), logits
+        )
+    }
+    loss += weight * added['feature_adversarial']
+    if targets is not None and moments_weight:
+        compared = LAYERS[name][:-1]
+        wanted = _features(name, networks, targets)
+        added['moments'] = losses.moment_matching(
+            *({layer: each[layer] for layer in compared} for each in (features, wanted))
+        )
+        loss += moments_weight * added['moments']
+    return loss, {**terms, **added}
 
 
-def _score(
-    name: str, networks: Networks, discriminator: str, images: Images, domain: Array | None
-) -> tuple[Float[Array, 'b _ _ 1'], ...]:
-    """Returns a discriminator's logits of images, by their features, layer by layer."""
+def _features(name: str, networks: Networks, images: Images) -> Maps:
+    """Returns what the frozen network sees in images, in the layers that are judged."""
     features = networks[FEATURES](images)[1]
-    inputs = [features[layer] for layer in LAYERS[name]]
+    return {layer: features[layer] for layer in LAYERS[name]}
+
+
+def _judge(
+    networks: Networks, discriminator: str, features: Maps, domain: Array | None
+) -> tuple[Float[Array, 'b _ _ 1'], ...]:
+    """Returns a discriminator's logits of features, layer by layer."""
+    inputs = features.values()
     return networks[discriminator](*inputs if domain is None else (domain, *inputs))[0]
 
 

@@ -48,8 +48,7 @@ class StarGanV2(Method):
         weight with a limit keeps short runs from collapsing to one look without driving outputs apart for ever.
       cycle_weight: weight of the L1 cycle reconstruction (equation 4).
       matching_weight: weight of the distance between output and target image in the discriminator's features
-        (`losses.feature_matching`; of FUNIT, not of the paper). It pins down what a style code means: without it, in
-        short runs, colours need not be those of the target image.
+        (`losses.feature_matching`; of FUNIT, not of the paper). It ties colours to the target image's in short runs.
       passes: where styles come from in training; ('reference',) alone leaves the mapping network out.
       reference_trains: what the reference pass updates: the generator alone in the original, where the latent
         pass trains the other networks; 'generator' or 'all'.
@@ -62,8 +61,9 @@ class StarGanV2(Method):
       downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4; of faces
         one more.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
-      residual: the generator adds its output to the source, and starts near the identity. Where styles keep shapes in
-        place, short runs learn far faster so; the original has no such connection.
+      residual, clip, skips: the generator adds its output to the source, and starts near the identity; outputs are
+        clipped to what can be saved; the decoder sees the encoder's features, in one more block at each size, and draws
+        edges where the source has them. The original has none of these; short runs learn far faster.
       high_pass_weight: above 0 the generator of faces (CelebA-HQ: 1): no shortcuts in the decoder, and detail of the
         source where `mask` in a batch to translate shows the landmarks. Training has no masks.
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
@@ -71,6 +71,8 @@ class StarGanV2(Method):
         logit for each patch, from which small data and short runs learn texture faster.
       feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
         adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
+      moments_weight: weight of the distance between output and target image in that network's features
+        (`losses.moment_matching`; of AdaIN, not of the paper). It ties colours closer than `matching_weight`.
     """
 
     adversarial: str = 'non_saturating'
@@ -92,11 +94,14 @@ class StarGanV2(Method):
     downsamplings: int = 0
     bottleneck_blocks: int = 2
     residual: bool = False
+    clip: bool = False
+    skips: bool = False
     high_pass_weight: float = 0.0
     style_encoder_width: int = 0
     discriminator_blocks: int = 0
     feature_network: str = ''
     feature_weight: float = 1.0
+    moments_weight: float = 0.0
 
     positive: ClassVar[tuple[str, ...]] = (
         'regularize_every',
@@ -113,16 +118,17 @@ class StarGanV2(Method):
         super().__post_init__()
         if not self.passes or not set(self.passes) <= set(PASSES) or len(set(self.passes)) < len(self.passes):
             raise ValueError(f'passes is {self.passes}; choose from {PASSES}, each once')
-        if self.matching_weight and 'reference' not in self.passes:
-            raise ValueError(
-                f'matching_weight is {self.matching_weight} and passes {self.passes}; without target images in '
-                "training it does nothing: set it to 0, or add 'reference' to passes"
-            )
+        for name in ('matching_weight', 'moments_weight'):
+            if getattr(self, name) and 'reference' not in self.passes:
+                raise ValueError(
+                    f'{name} is {getattr(self, name)} and passes {self.passes}; without target images in '
+                    "training it does nothing: set it to 0, or add 'reference' to passes"
+                )
         if self.reference_trains not in ('generator', 'all'):
             raise ValueError(f"reference_trains is {self.reference_trains!r}; choose 'generator' or 'all'")
         if 'latent' not in self.passes and self.reference_trains != 'all':
             raise ValueError(
-                "without the latent pass nothing trains the style encoder: set reference_trains to 'all'"
+                "no latent pass, so nothing trains the style encoder: set reference_trains to 'all'"
             )
 
     @property
@@ -146,7 +152,7 @@ class StarGanV2(Method):
 
     def check(self, image_size: int, domains: int) -> None:
         super().check(image_size, domains)
-        feature_game.check(self.feature_network, image_size)
+        feature_game.check(self.feature_network, image_size, self.moments_weight)
         stargan_v2.check(
             image_size,
             downsamplings=self._downsamplings(image_size),
@@ -174,13 +180,9 @@ class StarGanV2(Method):
             'dtype': settings.dtype,
             'rematerialize': settings.rematerialize,
         }
-        generator = stargan_v2.Generator(
-            downsamplings=self._downsamplings(size),
-            bottleneck_blocks=self.bottleneck_blocks,
-            residual=self.residual,
-            high_pass_weight=self.high_pass_weight,
-            **trunk,
-        )
+        same = ('bottleneck_blocks', 'residual', 'clip', 'skips', 'high_pass_weight')
+        options = {name: getattr(self, name) for name in same}
+        generator = stargan_v2.Generator(downsamplings=self._downsamplings(size), **options, **trunk)
         encoder = stargan_v2.StyleEncoder(
             domains=settings.domains,
             style_size=self.style_size,
@@ -196,12 +198,8 @@ class StarGanV2(Method):
         }
         if 'latent' in self.passes:
             latent = jax.ShapeDtypeStruct((1, self.latent_length), jnp.float32)
-            mapping = stargan_v2.MappingNetwork(
-                domains=settings.domains,
-                style_size=self.style_size,
-                width=self.mapping_width,
-                dtype=settings.dtype,
-            )
+            sizes = {'style_size': self.style_size, 'width': self.mapping_width}
+            mapping = stargan_v2.MappingNetwork(domains=settings.domains, dtype=settings.dtype, **sizes)
             networks['mapping_network'] = Network('generator', mapping, (latent, domain), averaged=True)
         judges = self._discriminators[1:]
         return networks | feature_game.networks(self.feature_network, settings, judges, settings.domains)
@@ -275,11 +273,13 @@ class StarGanV2(Method):
             'cycle': losses.l1(networks['generator'](images, own_style)[0], source),
         }
         loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
-        if self.feature_network:
-            terms['feature_adversarial'] = feature_game.generator_term(
-                self.feature_network, self.adversarial, networks, 'feature_discriminator', images, domain
-            )
-            loss += self.feature_weight * terms['feature_adversarial']
+        loss, terms = feature_game.add_generator_terms(
+            *(loss, terms, self.feature_network, self.adversarial, networks),
+            *('feature_discriminator', images, domain),
+            weight=self.feature_weight,
+            targets=batch['target'] if name == 'reference' else None,
+            moments_weight=self.moments_weight,
+        )
         if self.matching_weight and name == 'reference':
             target_features = networks['discriminator'](batch['target'], domain)[1]
             terms['matching'] = losses.feature_matching(features, target_features)

@@ -117,6 +117,8 @@ class Generator(nn.Module):
       width: channels at full size; doubled at each of the `downsamplings`, up to `max_width`.
       residual: add the output to the source, and begin near the identity; not at it, where outputs by two styles would
         be one image, and their distance without a gradient.
+      clip: clip outputs to what can be saved. Else the discriminator tells numbers beyond black and white from images.
+      skips: behind each upsampling one more block, which sees the encoder's features of that size as well.
       high_pass_weight: above 0 the generator of faces, whose decoder has no shortcuts, and takes what is masked of the
         encoder's features at 32, 64 and 128 px, high-pass filtered and divided by this.
     """
@@ -126,6 +128,8 @@ class Generator(nn.Module):
     max_width: int = 512
     bottleneck_blocks: int = 2
     residual: bool = False
+    clip: bool = False
+    skips: bool = False
     high_pass_weight: float = 0.0
     dtype: Any = jnp.float32
     rematerialize: bool = False
@@ -151,24 +155,24 @@ class Generator(nn.Module):
             self.width,
             *(min(self.width * 2**i, self.max_width) for i in range(1, self.downsamplings + 1)),
         ]
-        features, kept = {}, {}
+        features, kept, encoded = {}, {}, []
         x = Convolution(widths[0], 3, padding=1, dtype=self.dtype, name='from_rgb')(images.astype(self.dtype))
         encoder = [(w, True) for w in widths[1:]] + [(widths[-1], False)] * self.bottleneck_blocks
         for i, (width, down) in enumerate(encoder):
             if self.high_pass_weight and masks is not None and x.shape[1] in MASKED:
                 kept[x.shape[1]] = _mask(x, masks[..., 0 if x.shape[1] == 32 else 1])
+            if down:
+                encoded.append(x)
             x = encoder_block(width, normalize=True, downsample=down, dtype=self.dtype, name=f'encode_{i}')(x)
             features[f'encode_{i}'] = x
         decoder = [(widths[-1], False)] * self.bottleneck_blocks + [(w, True) for w in widths[-2::-1]]
+        style = style.astype(self.dtype)
         for i, (width, up) in enumerate(decoder):
-            block = decoder_block(
-                width,
-                upsample=up,
-                shortcut=not self.high_pass_weight,
-                dtype=self.dtype,
-                name=f'decode_{i}',
-            )
-            x = block(x, style.astype(self.dtype))
+            shared = {'shortcut': not self.high_pass_weight, 'dtype': self.dtype}
+            x = decoder_block(width, upsample=up, **shared, name=f'decode_{i}')(x, style)
+            if up and self.skips:
+                x = jnp.concatenate([x, encoded.pop()], axis=-1)
+                x = decoder_block(width, **shared, name=f'refine_{i}')(x, style)
             if x.shape[1] in kept:
                 x += layers.high_pass(kept[x.shape[1]]) / self.high_pass_weight
             features[f'decode_{i}'] = x
@@ -177,7 +181,8 @@ class Generator(nn.Module):
         if self.residual:
             initializer = nn.initializers.variance_scaling(0.02, 'fan_in', 'normal')
         x = Convolution(3, 1, initializer=initializer, dtype=self.dtype, name='to_rgb')(x).astype(jnp.float32)
-        return images + x if self.residual else x, features
+        x = images + x if self.residual else x
+        return jnp.clip(x, -1, 1) if self.clip else x, features
 
 
 def _mask(x: Float[Array, 'b h w c'], mask: Float[Array, 'b h2 w2']) -> Float[Array, 'b h w c']:

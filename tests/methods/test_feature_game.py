@@ -69,7 +69,8 @@ def test_every_layer_counts_the_same_however_many_places_it_has():
     _, terms = feature_game.add_discriminator_terms(jnp.zeros(()), {}, *game, images)
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
     assert terms['feature_fake_sign'] == 0  # all textures are on the side of real images, no parts
-    assert feature_game.generator_term(*game) == 0.5
+    _, terms = feature_game.add_generator_terms(jnp.zeros(()), {}, *game, weight=1.0)
+    assert terms['feature_adversarial'] == 0.5
 
 
 def test_logits_are_float32_whatever_the_discriminator_computes_in():
@@ -156,12 +157,14 @@ PLAYED = [
 ]
 
 
-def _played(name, options, side, feature_weight=1.0, networks=None):
+def _played(name, options, side, feature_weight=1.0, networks=None, target=None):
     """What a side's phase of a method with the game gives, at images of zeros of the domains 0 (source) and 1."""
     changes = {'adversarial': 'lsgan', 'feature_network': 'alexnet', 'feature_weight': feature_weight}
     method = METHODS[name](**options, **changes)
     images = jnp.zeros((2, 8, 8, 3))
     batch = dict.fromkeys(('source', 'target', 'target_2'), images)
+    if target is not None:
+        batch['target'] = target
     batch |= {'source_domain': jnp.zeros(2, jnp.int32), 'target_domain': jnp.ones(2, jnp.int32)}
     given = tiny.phase_input(networks or _Stubs(), batch)
     forwards = {forward.name: forward.function(given) for forward in method.forwards()}
@@ -180,6 +183,26 @@ def test_the_generators_term_counts_by_its_weight(name, options, _):
     terms = [value for term, value in weighted.scalars.items() if term.startswith('feature_adversarial')]
     assert terms == [1.0] * (2 if name == 'cyclegan' else 1)
     assert float(weighted.loss - without.loss) == pytest.approx(3 * len(terms))
+
+
+def test_moments_are_compared_with_the_target_images_in_all_layers_but_the_deepest():
+    name, options, _ = PLAYED[-1]
+    deepest = feature_game.LAYERS['alexnet'][-1]
+
+    def features(x):
+        return x, {layer: x + (5 if layer == deepest else 0) for layer in feature_game.LAYERS['alexnet']}
+
+    images = jnp.zeros((2, 8, 8, 3)).at[:, ::2].set(1.0)
+    networks = _Stubs({feature_game.FEATURES: features})
+    weighted, without = (
+        _played(name, {**options, 'moments_weight': weight}, 'generator', networks=networks, target=images)
+        for weight in (3.0, 0.0)
+    )
+    assert 'moments' not in without.scalars
+    # Outputs are zeros. In units of the root of 1/2: the mean is 1/2, and so is the deviation.
+    expected = 2 * 0.5 / np.sqrt(0.5)
+    np.testing.assert_allclose(weighted.scalars['moments'], expected, rtol=2e-3)
+    np.testing.assert_allclose(weighted.loss - without.loss, 3 * expected, rtol=2e-3)
 
 
 def test_sources_are_real_in_their_own_domain_and_translations_fake_in_the_target_s():

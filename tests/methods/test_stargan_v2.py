@@ -17,6 +17,16 @@ from tests.tiny import phase_input
             r"matching_weight is 0.5 and passes \('latent',\); .* or add 'reference'",
         ),
         (
+            {'passes': ('latent',), 'moments_weight': 0.5, 'feature_network': 'vgg16'},
+            64,
+            r"moments_weight is 0.5 and passes \('latent',\); .* or add 'reference'",
+        ),
+        (
+            {'moments_weight': 0.5},
+            64,
+            'moments_weight is 0.5, and there is no feature_network .* choose one of alexnet, .* or set moments_weight',
+        ),
+        (
             {'high_pass_weight': 1.0},
             16,
             r'high_pass_weight is 1.0; .* at 16 px there are 16, 8, 4: set it to 0',
@@ -37,6 +47,7 @@ def test_options_that_could_do_nothing_are_named(options, size, message):
 def test_what_goes_together_is_taken():
     for options, size in (
         ({'passes': ('reference', 'latent'), 'matching_weight': 0.5}, 16),
+        ({'moments_weight': 0.5, 'feature_network': 'vgg16'}, 16),
         ({'high_pass_weight': 1.0}, 32),
         ({'high_pass_weight': 1.0, 'downsamplings': 1}, 256),
     ):

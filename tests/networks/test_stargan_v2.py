@@ -1,8 +1,9 @@
-"""StarGAN v2's residual generator, which its papers' code does not have, and where masks act on that of faces."""
+"""What the paper's generator of StarGAN v2 does not have, and where masks act on that of faces."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gan_transfer.networks.stargan_v2 import Generator
 
@@ -26,6 +27,33 @@ def test_a_residual_generator_starts_near_the_identity_and_looks_at_the_style():
     assert distance(variables) > 1e-3
     assert np.abs(gradients['to_rgb']['kernel']).max() > 1e-3
     assert np.abs(gradients['decode_0']['norm_0']['linear']['kernel']).max() > 1e-4
+
+
+def test_a_clipped_generator_makes_images_that_can_be_saved():
+    images = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3), minval=-1, maxval=1)
+    style = jax.random.normal(jax.random.key(1), (1, 4))
+    free, clipped = (Generator(width=8, downsamplings=1, max_width=16, clip=clip) for clip in (False, True))
+    variables = free.init(jax.random.key(2), images, style)
+    unbounded = free.apply(variables, images, style)[0]
+    assert np.abs(unbounded).max() > 1
+    np.testing.assert_array_equal(clipped.apply(variables, images, style)[0], unbounded.clip(-1, 1))
+
+
+@pytest.mark.parametrize('skips', [False, True])
+def test_skips_take_an_image_past_the_bottleneck_and_style_it(skips):
+    """The bottleneck is cut: what passes by it, at each of two sizes, is drawn by the style."""
+    generator = Generator(width=8, downsamplings=2, bottleneck_blocks=1, skips=skips)
+    images = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3), minval=-1, maxval=1)
+    style, other = jax.random.normal(jax.random.key(1), (2, 1, 4))
+    variables = generator.init(jax.random.key(2), images, jnp.repeat(style, 2, axis=0))
+    params = dict(variables['params'])
+    params['encode_1'] = jax.tree.map(jnp.zeros_like, params['encode_1'])
+    one, two = generator.apply({'params': params}, images, jnp.repeat(style, 2, axis=0))[0]
+    assert (np.abs(one - two).max() > 1e-3) == skips
+    if skips:
+        assert {'refine_1', 'refine_2'} <= set(params)
+        restyled = generator.apply({'params': params}, images, jnp.repeat(other, 2, axis=0))[0][0]
+        assert np.abs(restyled - one).max() > 1e-3
 
 
 def test_masks_act_at_their_sizes_by_the_inverse_of_the_weight():

@@ -7,7 +7,8 @@ each; with `size=64`, for CycleGAN and CUT, forty. `docs/results.md` has the num
 
 Differs from the papers by what a short run on small pictures needs. All generators add to the source, which leaves
 backgrounds as they are from the start. The discriminators of CycleGAN and CUT are small, play the non-saturating game
-and are held by R1. StarGAN v2 is the quickstart's, with less weight on the colours of the target image.
+and are held by R1. StarGAN v2 is the quickstart's without its second game, with less weight on the
+colours of the target image.
 """
 
 from configs import common, quickstart
@@ -50,6 +51,7 @@ def get_config(argument=''):
             'cut', nce_weight=0.5, nce_layers=layers, identity=False, projection_width=64, **small
         )
     else:
+        config.method.update(quickstart.PLAIN)
         config.method.update(
             residual=True,
             style_weight=0.3,

@@ -16,7 +16,7 @@ from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment
 from gan_transfer.importers import layout
 from gan_transfer.importers.files import FAMILIES, read_networks
-from gan_transfer.state import GanState, Params, copy
+from gan_transfer.state import GanState, Params
 from gan_transfer.terminal import make_console
 
 
@@ -212,7 +212,7 @@ def _with_params(experiment: Experiment, state: GanState, weights: Weights) -> G
         )
         for side in ('generator', 'discriminator')
     }
-    average = {name: copy(weights.average.get(name, old)) for name, old in state.average.items()}
+    average = {name: weights.average.get(name, old) for name, old in state.average.items()}
     state = state.replace(**sides, average=average)
     return jax.device_put(state, jax.tree.map(lambda x: x.sharding, experiment.abstract_state))
 

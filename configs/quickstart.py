@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Ten to eighteen minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a small set
-needs: a second game on the features of VGG16, skips, no latent pass, narrow networks, ten times the learning rate and
-its decay; the comments say why.
+Ten to eighteen minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a
+small set needs: a second game on the features of VGG16, skips, no latent pass, narrow networks, ten times the learning
+rate and its decay; the comments say why.
 """
 
 from configs import common

@@ -76,24 +76,20 @@ def test_penalties_of_a_linear_score():
     np.testing.assert_allclose(penalty, (norm - 1) ** 2, rtol=1e-5)
 
 
-def test_feature_matching_sees_what_and_not_where():
+@pytest.mark.parametrize('matching', [losses.feature_matching, losses.moment_matching])
+def test_matching_sees_what_and_not_where(matching):
     features = {'fine': jax.random.normal(jax.random.key(0), (2, 4, 4, 3)), 'coarse': jnp.ones((2, 2, 2, 5))}
     moved = {name: jnp.roll(x, 1, (1, 2)) for name, x in features.items()}
-    np.testing.assert_allclose(losses.feature_matching(features, moved), 0, atol=1e-6)
+    np.testing.assert_allclose(matching(features, moved), 0, atol=1e-6)
+    # Three times a constant, in one of two layers: twice it too much in the mean, nothing in the deviation.
     louder = {**features, 'coarse': 3 * features['coarse']}
-    np.testing.assert_allclose(losses.feature_matching(features, louder), 2 / 2, rtol=1e-6)
+    np.testing.assert_allclose(matching(louder, features), 2 / 2, rtol=1e-6)
 
 
-def test_moment_matching_sees_what_and_not_where_in_units_of_the_target():
-    features = {'fine': jax.random.normal(jax.random.key(0), (2, 4, 4, 3)), 'coarse': jnp.ones((2, 2, 2, 5))}
-    moved = {name: jnp.roll(x, 1, (1, 2)) for name, x in features.items()}
-    np.testing.assert_allclose(losses.moment_matching(features, moved), 0, atol=1e-6)
-    # Three times a constant: twice it too much in the mean, nothing in the deviation; in two layers.
-    louder = {**features, 'coarse': 3 * features['coarse']}
-    np.testing.assert_allclose(losses.moment_matching(louder, features), 2 / 2, rtol=1e-5)
-    # Stripes of 0 and 2 have the constant's mean, and the deviation 1 in place of 0.
-    striped = {'coarse': jnp.ones((2, 2, 2, 5)).at[:, 0].set(0).at[:, 1].set(2)}
-    flat = {'coarse': features['coarse']}
+def test_moment_matching_sees_deviations():
+    """Stripes of 0 and 2 have the constant's mean, and the deviation 1 in place of 0."""
+    flat = {'coarse': jnp.ones((2, 2, 2, 5))}
+    striped = {'coarse': flat['coarse'].at[:, 0].set(0).at[:, 1].set(2)}
     np.testing.assert_allclose(losses.moment_matching(striped, flat), 1, rtol=2e-3)
     gradient = jax.grad(lambda x: losses.moment_matching({'coarse': x}, flat))(flat['coarse'])
     assert np.isfinite(gradient).all(), 'the deviation of a constant is 0'

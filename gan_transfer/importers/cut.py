@@ -3,14 +3,14 @@
 from typing import Any
 
 from gan_transfer.importers import cyclegan
-from gan_transfer.importers.layout import Entry, StateDict, indices, size, some
+from gan_transfer.importers.layout import OURS, Entry, StateDict, indices, size, some
 
 NETWORKS = {'G': 'generator', 'F': 'patch_projection', 'D': 'discriminator'}
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
-    found, antialias = dict(cyclegan.OURS), {}
+    found, antialias = dict(OURS), {}
     if 'generator' in state_dicts:
         found |= cyclegan.generator_options(state_dicts['generator'])
         antialias['generator'] = cyclegan.blurred(state_dicts['generator'])

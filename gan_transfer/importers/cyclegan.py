@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gan_transfer.importers.layout import Entry, StateDict, indices, size, some
+from gan_transfer.importers.layout import OURS, Entry, StateDict, indices, size, some
 
 # What each file of the original is to us. Its D_A judges domain b; the published generators are alone, and called G.
 NETWORKS = {
@@ -12,8 +12,6 @@ NETWORKS = {
     'D_B': 'discriminator_a',
     'G': 'generator_a_to_b',
 }
-# Options of our generators that no published one has, and of which the shapes of arrays do not tell.
-OURS = {'residual': False, 'clip': False, 'skips': False}
 
 
 def blocks(state_dict: StateDict) -> list[int]:

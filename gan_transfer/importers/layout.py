@@ -10,6 +10,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 StateDict = Mapping[str, np.ndarray]
+# Options of our generators that no published one has, and of which the shapes of arrays do not tell.
+OURS = {'residual': False, 'clip': False, 'skips': False}
 
 
 class Entry(NamedTuple):

@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-from gan_transfer.importers import cyclegan
-from gan_transfer.importers.layout import Entry, StateDict, count, high_pass_weight, size, some
+from gan_transfer.importers.layout import OURS, Entry, StateDict, count, high_pass_weight, size, some
 
 NETWORKS = {
     name: name for name in ('generator', 'mapping_network', 'style_encoder', 'discriminator')
@@ -53,7 +52,7 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
         'style_size': size(mapping, 'unshared.0.6.weight', 0),
         'high_pass_weight': high_pass_weight(generator) if faces else 0.0,
         # Options of ours that no published network has.
-        **cyclegan.OURS,
+        **OURS,
         'style_encoder_width': 0,
         'discriminator_blocks': 0,
     }

@@ -76,7 +76,7 @@ def test_a_file_s_network_that_the_config_has_not_is_ignored_and_said(tmp_path, 
     torch_files.write_zip(tmp_path / '100000_nets_ema.ckpt', weights)
     plain = imported('stargan_v2', tmp_path, tmp_path / 'plain')  # a folder of a single file
     config = quickstart.get_config()
-    config.method.update(OURS)
+    config.method.update(OURS, pixel_norm=True)
     import_checkpoint(config, str(tmp_path / 'run'), 'stargan_v2', str(tmp_path))
     out = ' '.join(capsys.readouterr().out.split())
     assert 'ignored, as the config has no such network: mapping_network' in out

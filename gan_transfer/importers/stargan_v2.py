@@ -53,6 +53,7 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
         'high_pass_weight': high_pass_weight(generator) if faces else 0.0,
         # Options of ours that no published network has.
         **OURS,
+        'pixel_norm': False,
         'style_encoder_width': 0,
         'discriminator_blocks': 0,
     }

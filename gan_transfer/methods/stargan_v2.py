@@ -58,12 +58,12 @@ class StarGanV2(Method):
       mapping_width: channels of the mapping network.
       width: channels at full size; 0 takes the original's 2^14 / image size.
       max_width: no layer behind the first is wider.
-      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4; of faces
-        one more.
+      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4, of faces 1 more.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
-      residual, clip, skips: the generator adds its output to the source, and starts near the identity; outputs are
-        clipped to what can be saved; the decoder sees the encoder's features, in one more block at each size, and draws
-        edges where the source has them. The original has none of these; short runs learn far faster.
+      residual, clip, pixel_norm, skips: the generator adds its output to the source, and starts near the identity;
+        outputs are clipped to what can be saved; the decoder's norms take each place by itself, not each channel; the
+        decoder sees the encoder's features, in one more block at each size, and draws edges where the source has them.
+        The original has none of these; short runs learn far faster.
       high_pass_weight: above 0 the generator of faces (CelebA-HQ: 1): no shortcuts in the decoder, and detail of the
         source where `mask` in a batch to translate shows the landmarks. Training has no masks.
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
@@ -95,6 +95,7 @@ class StarGanV2(Method):
     bottleneck_blocks: int = 2
     residual: bool = False
     clip: bool = False
+    pixel_norm: bool = False
     skips: bool = False
     high_pass_weight: float = 0.0
     style_encoder_width: int = 0
@@ -127,9 +128,7 @@ class StarGanV2(Method):
         if self.reference_trains not in ('generator', 'all'):
             raise ValueError(f"reference_trains is {self.reference_trains!r}; choose 'generator' or 'all'")
         if 'latent' not in self.passes and self.reference_trains != 'all':
-            raise ValueError(
-                "no latent pass, so nothing trains the style encoder: set reference_trains to 'all'"
-            )
+            raise ValueError("no latent pass trains the style encoder: set reference_trains to 'all'")
 
     @property
     def sampling(self) -> str:
@@ -180,7 +179,7 @@ class StarGanV2(Method):
             'dtype': settings.dtype,
             'rematerialize': settings.rematerialize,
         }
-        same = ('bottleneck_blocks', 'residual', 'clip', 'skips', 'high_pass_weight')
+        same = ('bottleneck_blocks', 'residual', 'clip', 'pixel_norm', 'skips', 'high_pass_weight')
         options = {name: getattr(self, name) for name in same}
         generator = stargan_v2.Generator(downsamplings=self._downsamplings(size), **options, **trunk)
         encoder = stargan_v2.StyleEncoder(

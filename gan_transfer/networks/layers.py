@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gan_transfer.networks import convolution
-from gan_transfer.networks.two_means import two_means
 
 Initializer = Callable[..., Array]
 
@@ -18,11 +17,6 @@ Initializer = Callable[..., Array]
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 # One linear layer per domain, stacked on axis 0, which does not count as fan-in.
 he_normal_by_domain = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal', batch_axis=(0,))
-
-
-def scale_initializer(key: Key[Array, ''], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """Scales of a batch norm as pix2pix draws them: normal around 1."""
-    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 def xavier_normal(gain: float) -> Initializer:
@@ -130,42 +124,6 @@ def high_pass(x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
     return 9 * x - (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def normalize_instances(x: Float[Array, 'b h w c'], epsilon: float = 1e-5) -> Float[Array, 'b h w c']:
-    """Instance normalization (Ulyanov et al. 2016): zero mean, unit variance per image and channel, in float32.
-
-    Reverse-mode derivatives of any order; no forward mode.
-    """
-    return _normalize_instances(x, epsilon)[0]
-
-
-def _normalize_instances(x: Array, epsilon: float) -> tuple[Array, tuple[Array, Array, Array]]:
-    values = x.astype(jnp.float32)
-    if x.dtype == jnp.bfloat16:
-        # Both sums in one pass. Their difference loses some 2^-23 of the mean's square; rounding to bfloat16 has
-        # added 2^-19 of it to the variance before.
-        mean, squares = two_means(values, jnp.square(values))
-        variance = jnp.maximum(squares - jnp.square(mean), 0)
-    else:
-        mean = values.mean((1, 2), keepdims=True)
-        variance = jnp.square(values - mean).mean((1, 2), keepdims=True)
-    scale = jax.lax.rsqrt(variance + epsilon)
-    return ((values - mean) * scale).astype(x.dtype), (x, mean, scale)
-
-
-def _normalize_instances_pulled_back(
-    epsilon: float, given: tuple[Array, Array, Array], gradient: Array
-) -> tuple[Array]:
-    # The sum of a few means; the derivatives of the single operations are as many passes over the image.
-    x, mean, scale = given
-    normalized, values = (x.astype(jnp.float32) - mean) * scale, gradient.astype(jnp.float32)
-    average, along = two_means(values, values * normalized)
-    return ((scale * (values - average - normalized * along)).astype(x.dtype),)
-
-
-normalize_instances.defvjp(_normalize_instances, _normalize_instances_pulled_back)
-
-
 class Convolution(nn.Module):
     """A square convolution with explicit zero padding; parameters `kernel` [kh, kw, in, out] and `bias`.
 
@@ -216,52 +174,6 @@ class TransposedConvolution(nn.Module):
         if self.use_bias:
             y += self.param('bias', nn.initializers.zeros_init(), (self.features,)).astype(self.dtype)
         return y
-
-
-class BatchNorm(nn.Module):
-    """Batch normalization (Ioffe and Szegedy 2015) with learnt scale and offset, in float32, and no running statistics.
-
-    Called with the mesh axes that the batch is split along, it takes mean and variance over the whole batch, on all
-    devices. Without, every image is normalized by itself, so that no image depends on its neighbours in a batch: what
-    the original does when it translates (one image at a time, with that image's statistics).
-    """
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, 'b h w c'], axes: tuple[str, ...] | None = None
-    ) -> Float[Array, 'b h w c']:
-        scale = self.param('scale', scale_initializer, (x.shape[-1],))
-        bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],))
-        values = x.astype(jnp.float32)
-
-        def mean(y: Array) -> Array:
-            if axes is None:
-                return y.mean((1, 2), keepdims=True)
-            return jax.lax.pmean(y.mean((0, 1, 2)), axes)
-
-        centred = values - mean(values)
-        normalized = centred * jax.lax.rsqrt(mean(jnp.square(centred)) + 1e-5)
-        return (normalized * scale + bias).astype(x.dtype)
-
-
-class InstanceNorm(nn.Module):
-    """Instance normalization with a learnt scale and offset per channel."""
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
-        scale = self.param('scale', nn.initializers.ones_init(), (x.shape[-1],)).astype(x.dtype)
-        bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],)).astype(x.dtype)
-        return normalize_instances(x) * scale + bias
-
-
-class AdaptiveInstanceNorm(nn.Module):
-    """AdaIN (Huang and Belongie 2017) with scale and offset read from a style code: (1 + gamma) IN(x) + beta."""
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h w c']:
-        linear = nn.Dense(2 * x.shape[-1], kernel_init=he_normal, dtype=x.dtype, name='linear')
-        gamma, beta = jnp.split(linear(style)[:, None, None, :], 2, axis=-1)
-        return (1 + gamma) * normalize_instances(x) + beta
 
 
 class DomainDense(nn.Module):

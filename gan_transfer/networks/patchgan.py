@@ -7,12 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_transfer.networks import layers
-from gan_transfer.networks.layers import (
-    BatchNorm,
-    Convolution,
-    leaky_relu,
-    normalize_instances,
-)
+from gan_transfer.networks.layers import Convolution, leaky_relu
+from gan_transfer.networks.normalization import BatchNorm, normalize_instances
 from gan_transfer.networks.resampling import blur_downsample
 
 
@@ -30,7 +26,7 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       antialias: resample by blurring in place of strides (CUT).
       batch_norm: batch normalization in place of instance normalization (pix2pix); `axes` are then the mesh axes of the
-        batch, as `layers.BatchNorm` takes it.
+        batch, as `BatchNorm` takes it.
     """
 
     width: int = 64

@@ -7,12 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_transfer.networks import layers
-from gan_transfer.networks.layers import (
-    Convolution,
-    TransposedConvolution,
-    normalize_instances,
-    reflection_pad,
-)
+from gan_transfer.networks.layers import Convolution, TransposedConvolution, reflection_pad
+from gan_transfer.networks.normalization import normalize_instances
 from gan_transfer.networks.resampling import blur_downsample, blur_upsample
 
 

@@ -18,14 +18,19 @@ from jaxtyping import Array, Float, Int
 
 from gan_transfer.networks import layers
 from gan_transfer.networks.layers import (
-    AdaptiveInstanceNorm,
     Convolution,
     DomainDense,
-    InstanceNorm,
     average_pool,
     leaky_relu,
     select_domain,
     upsample_nearest,
+)
+from gan_transfer.networks.normalization import (
+    LearntNorm,
+    Normalize,
+    StyledNorm,
+    normalize_instances,
+    normalize_pixels,
 )
 
 Features = dict[str, Array]
@@ -74,33 +79,34 @@ class ResidualBlock(nn.Module):
             shortcut = Convolution(self.features, 1, use_bias=False, dtype=self.dtype, name='shortcut')(
                 shortcut
             )
-        y = InstanceNorm(name='norm_0')(x) if self.normalize else x
+        y = LearntNorm(name='norm_0')(x) if self.normalize else x
         resample = 'average' if self.downsample else 'none'
         first = Convolution(
             x.shape[-1], 3, padding=1, resample=resample, dtype=self.dtype, name='convolution_0'
         )
         y = first(leaky_relu(y))
-        y = InstanceNorm(name='norm_1')(y) if self.normalize else y
+        y = LearntNorm(name='norm_1')(y) if self.normalize else y
         y = Convolution(self.features, 3, padding=1, dtype=self.dtype, name='convolution_1')(leaky_relu(y))
         return (shortcut + y) / math.sqrt(2)
 
 
 class StyledResidualBlock(nn.Module):
-    """The decoder's residual block, normalized by AdaIN; without `shortcut` the residual alone, as it is."""
+    """The decoder's residual block, with styled norms, AdaIN by default; without `shortcut` the residual as it is."""
 
     features: int
     upsample: bool = False
     shortcut: bool = True
+    normalize: Normalize = normalize_instances
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h2 w2 d']:
-        y = leaky_relu(AdaptiveInstanceNorm(name='norm_0')(x, style))
+        y = leaky_relu(StyledNorm(self.normalize, name='norm_0')(x, style))
         resample = 'nearest' if self.upsample else 'none'
         y = Convolution(
             self.features, 3, padding=1, resample=resample, dtype=self.dtype, name='convolution_0'
         )(y)
-        y = leaky_relu(AdaptiveInstanceNorm(name='norm_1')(y, style))
+        y = leaky_relu(StyledNorm(self.normalize, name='norm_1')(y, style))
         y = Convolution(self.features, 3, padding=1, dtype=self.dtype, name='convolution_1')(y)
         if not self.shortcut:
             return y
@@ -111,13 +117,16 @@ class StyledResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Renders a source image in the style of a style code: encoder, bottleneck, AdaIN decoder; no tanh.
+    """Renders a source image in the style of a style code: encoder, bottleneck, styled decoder; no tanh.
 
     Attributes:
       width: channels at full size; doubled at each of the `downsamplings`, up to `max_width`.
       residual: add the output to the source, and begin near the identity; not at it, where outputs by two styles would
         be one image, and their distance without a gradient.
       clip: clip outputs to what can be saved. Else the discriminator tells numbers beyond black and white from images.
+      pixel_norm: the decoder's norms take each place by itself in place of each channel of an image. With AdaIN how
+        strong a colour comes out depends on how much of the image has it, and generators learn to draw spots by which
+        they set the scale (Karras et al. 2020, section 3).
       skips: behind each upsampling one more block, which sees the encoder's features of that size as well.
       high_pass_weight: above 0 the generator of faces, whose decoder has no shortcuts, and takes what is masked of the
         encoder's features at 32, 64 and 128 px, high-pass filtered and divided by this.
@@ -129,6 +138,7 @@ class Generator(nn.Module):
     bottleneck_blocks: int = 2
     residual: bool = False
     clip: bool = False
+    pixel_norm: bool = False
     skips: bool = False
     high_pass_weight: float = 0.0
     dtype: Any = jnp.float32
@@ -167,8 +177,9 @@ class Generator(nn.Module):
             features[f'encode_{i}'] = x
         decoder = [(widths[-1], False)] * self.bottleneck_blocks + [(w, True) for w in widths[-2::-1]]
         style = style.astype(self.dtype)
+        normalize = normalize_pixels if self.pixel_norm else normalize_instances
+        shared = {'shortcut': not self.high_pass_weight, 'normalize': normalize, 'dtype': self.dtype}
         for i, (width, up) in enumerate(decoder):
-            shared = {'shortcut': not self.high_pass_weight, 'dtype': self.dtype}
             x = decoder_block(width, upsample=up, **shared, name=f'decode_{i}')(x, style)
             if up and self.skips:
                 x = jnp.concatenate([x, encoded.pop()], axis=-1)
@@ -176,7 +187,7 @@ class Generator(nn.Module):
             if x.shape[1] in kept:
                 x += layers.high_pass(kept[x.shape[1]]) / self.high_pass_weight
             features[f'decode_{i}'] = x
-        x = leaky_relu(InstanceNorm(name='to_rgb_norm')(x))
+        x = leaky_relu(LearntNorm(normalize, name='to_rgb_norm')(x))
         initializer = layers.he_normal
         if self.residual:
             initializer = nn.initializers.variance_scaling(0.02, 'fan_in', 'normal')

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gan_transfer.networks import layers
-from gan_transfer.networks.layers import BatchNorm, Convolution, TransposedConvolution, leaky_relu
+from gan_transfer.networks.layers import Convolution, TransposedConvolution, leaky_relu
+from gan_transfer.networks.normalization import BatchNorm
 
 
 class DownBlock(nn.Module):
@@ -92,7 +93,7 @@ class UNetGenerator(nn.Module):
         Args:
           images: in [-1, 1].
           keys: of the dropout, one for each image; None: no dropout.
-          axes: mesh axes of the batch, for its statistics; None: every image by its own, see `layers.BatchNorm`.
+          axes: mesh axes of the batch, for its statistics; None: every image by its own, see `BatchNorm`.
         """
         shared = {'initializer': self.initializer, 'dtype': self.dtype}
         down = nn.remat(DownBlock, static_argnums=(2,)) if self.rematerialize else DownBlock

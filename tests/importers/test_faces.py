@@ -96,7 +96,7 @@ def test_the_file_tells_that_it_is_the_generator_of_faces():
         'bottleneck_blocks': 2,
         'image_size': SIZE,
         'domains': 2,
-        **{'residual': False, 'clip': False, 'skips': False},
+        **{'residual': False, 'clip': False, 'pixel_norm': False, 'skips': False},
         'style_encoder_width': 0,
         'discriminator_blocks': 0,
     }

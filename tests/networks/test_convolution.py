@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_transfer.networks import convolution, layers, plain_convolution, winograd
+from gan_transfer.networks import convolution, layers, normalization, plain_convolution, winograd
 
 
 def _dilated(images, kernel):
@@ -181,7 +181,7 @@ def test_resampling():
 
 def test_instance_norm_is_per_image_and_channel():
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3)) * jnp.array([1.0, 5.0, 20.0]) + 3
-    y = layers.normalize_instances(x)
+    y = normalization.normalize_instances(x)
     np.testing.assert_allclose(y.mean((1, 2)), np.zeros((2, 3)), atol=1e-5)
     np.testing.assert_allclose(y.var((1, 2)), np.ones((2, 3)), rtol=1e-3)
-    assert layers.normalize_instances(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert normalization.normalize_instances(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from gan_transfer import sharding
-from gan_transfer.networks import layers, resampling
+from gan_transfer.networks import layers, normalization, resampling
 from gan_transfer.networks.two_means import two_means, two_means_in_two_stages
 
 
@@ -16,7 +16,7 @@ def _images(shape, seed=0):
 
 
 def _batch_norm(images, devices):
-    norm, params = layers.BatchNorm(), {'scale': jnp.array([1.0, 2.0]), 'bias': jnp.array([0.0, 5.0])}
+    norm, params = normalization.BatchNorm(), {'scale': jnp.array([1.0, 2.0]), 'bias': jnp.array([0.0, 5.0])}
     split = PartitionSpec(sharding.BATCH)
     mesh = sharding.make_mesh(jax.devices()[:devices])
     mapped = jax.shard_map(
@@ -39,7 +39,7 @@ def test_batch_norm_takes_statistics_of_the_whole_batch_on_any_number_of_devices
 
 def test_batch_norm_without_a_mesh_axis_takes_each_image_by_itself():
     images = _images((3, 8, 8, 2))
-    norm = layers.BatchNorm()
+    norm = normalization.BatchNorm()
     params = norm.init(jax.random.key(0), images)
     together, alone = norm.apply(params, images), norm.apply(params, images[1:2])
     np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
@@ -107,7 +107,7 @@ def _plain_means(x):
     [
         (lambda x: layers.reflection_pad(x, 3), _plain_pad),
         (lambda x: layers.reflection_pad_as_sum(x, 3), _plain_pad),
-        (layers.normalize_instances, _plain_normalize),
+        (normalization.normalize_instances, _plain_normalize),
         (lambda x: jnp.concatenate(two_means(x, jnp.sin(x)), -1), _plain_means),
     ],
     ids=['reflection_pad', 'reflection_pad_as_sum', 'normalize_instances', 'two_means'],
@@ -123,6 +123,17 @@ def test_derivatives_of_our_own_equal_the_automatic_ones(function, plain, height
 
     for ours, theirs in zip(derivatives(function), derivatives(plain), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_pixel_norm_gives_every_place_a_mean_square_of_1_and_keeps_its_direction():
+    x = _images((2, 3, 4, 5)).at[0, 0, 0].set(0)
+    y = normalization.normalize_pixels(x)
+    squares = jnp.square(y).mean(-1)
+    np.testing.assert_allclose(squares.at[0, 0, 0].set(1), 1, atol=1e-4)
+    np.testing.assert_array_equal(y[0, 0, 0], 0)
+    np.testing.assert_allclose(y * jnp.sqrt(jnp.square(x).mean(-1, keepdims=True)), x, rtol=1e-4)
+    assert jnp.isfinite(jax.grad(lambda z: normalization.normalize_pixels(z).sum())(x)).all()
+    assert normalization.normalize_pixels(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 def test_two_means_are_the_same_in_two_stages():
@@ -144,7 +155,9 @@ def test_gradients_of_gradients_of_a_norm_in_bfloat16_are_near_those_in_float32(
     x = _images((2, 5, 7, 3))
 
     def penalty(y):
-        gradient = jax.grad(lambda z: jnp.tanh(layers.normalize_instances(z)).astype(jnp.float32).sum())(y)
+        gradient = jax.grad(
+            lambda z: jnp.tanh(normalization.normalize_instances(z)).astype(jnp.float32).sum()
+        )(y)
         return jnp.square(gradient.astype(jnp.float32)).sum()
 
     exact, near = (

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_transfer.networks.stargan_v2 import Generator
+from gan_transfer.networks.normalization import normalize_instances, normalize_pixels
+from gan_transfer.networks.stargan_v2 import Generator, StyledResidualBlock
 
 
 def test_a_residual_generator_starts_near_the_identity_and_looks_at_the_style():
@@ -37,6 +38,27 @@ def test_a_clipped_generator_makes_images_that_can_be_saved():
     unbounded = free.apply(variables, images, style)[0]
     assert np.abs(unbounded).max() > 1
     np.testing.assert_array_equal(clipped.apply(variables, images, style)[0], unbounded.clip(-1, 1))
+
+
+@pytest.mark.parametrize(('normalize', 'apart'), [(normalize_instances, False), (normalize_pixels, True)])
+def test_with_pixel_norm_a_spot_changes_nothing_far_away(normalize, apart):
+    block = StyledResidualBlock(6, upsample=True, normalize=normalize)
+    x, style = jax.random.normal(jax.random.key(0), (1, 16, 16, 4)), jnp.ones((1, 3))
+    variables = block.init(jax.random.key(1), x, style)
+    plain, spotted = (block.apply(variables, y, style) for y in (x, x.at[:, 2, 2].set(100.0)))
+    assert np.abs(plain - spotted)[:, :12, :12].max() > 1, 'two convolutions reach so far'
+    assert (np.abs(plain - spotted)[:, 12:].max() < 1e-5) == apart
+
+
+def test_pixel_norm_changes_the_decoder_and_no_parameter():
+    images = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3), minval=-1, maxval=1)
+    style = jax.random.normal(jax.random.key(1), (1, 4))
+    by_instance, by_pixel = (Generator(width=8, downsamplings=1, pixel_norm=x) for x in (False, True))
+    variables = by_instance.init(jax.random.key(2), images, style)
+    (one, features), (other, changed) = (x.apply(variables, images, style) for x in (by_instance, by_pixel))
+    assert np.abs(one - other).max() > 0.1
+    for name in features:
+        assert (np.abs(features[name] - changed[name]).max() > 0.1) == name.startswith('decode'), name
 
 
 @pytest.mark.parametrize('skips', [False, True])

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from gan_transfer import command_line, host_memory, xla_flags
+from gan_transfer import command_line, xla_flags
 from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
 MODES = ('train', 'evaluate', 'compare', 'translate', 'prepare', 'import', 'compile')
@@ -243,7 +243,6 @@ def main(argv: list[str]) -> None:
     with leave_with_one_line():
         check_flags()
         xla_flags.set_flags()
-        host_memory.keep_freed_memory()
         with all_processes(), leave_with_one_line():
             status = run()
     sys.exit(status)

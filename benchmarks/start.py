@@ -33,10 +33,9 @@ def start(module: str, cache: str) -> dict[str, float]:
     def mark(name: str) -> None:
         marks.append((name, time.perf_counter()))
 
-    from gan_transfer import host_memory, xla_flags
+    from gan_transfer import xla_flags
 
     xla_flags.set_flags()
-    host_memory.keep_freed_memory()
     import jax
 
     from gan_transfer import data, sharding

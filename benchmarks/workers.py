@@ -32,7 +32,6 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
     from gan_transfer import host_memory, sharding, xla_flags
 
     xla_flags.set_flags()
-    host_memory.keep_freed_memory()
     import jax
 
     from gan_transfer.experiment import make_experiment
@@ -59,6 +58,7 @@ def ours(task: Task, folder: pathlib.Path) -> Built:
         'flops_of_xla': step.cost_analysis()['flops'],
         'device': device.device_kind,
     }
+    host_memory.keep_freed_memory()
 
     def run() -> None:
         nonlocal state

@@ -10,8 +10,11 @@ def keep_freed_memory() -> None:
     """Keeps memory that a step has freed for the next one, in place of giving it back to the system.
 
     XLA asks for its temporary memory anew at every step, and glibc maps blocks of that size for the one use: the kernel
-    then fills them with zeros page by page, a tenth of a step's time (docs/performance.md). The price is that the
+    then fills them with zeros page by page, up to a tenth of a step's time (docs/performance.md). The price is that the
     process stays as large as it ever was. Without effect where the C library has no such setting.
+
+    To be called when the step is compiled: a compiler that shares one arena with all threads leaves it in so many
+    pieces that every step takes twice to three times as long.
     """
     set_option = getattr(ctypes.CDLL(None), 'mallopt', None)
     if set_option is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from gan_transfer import data, divergence, optimizer, processes, run_config, sharding
+from gan_transfer import data, divergence, host_memory, optimizer, processes, run_config, sharding
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.collapse import CollapseWatch
 from gan_transfer.divergence import Diverged
@@ -232,6 +232,7 @@ class _Loop:
 
     def _first_step_done(self, scalars: dict[str, jax.Array], cached: int) -> None:
         jax.block_until_ready(scalars)
+        host_memory.keep_freed_memory()
         new = cached_programs() - cached
         cache = 'off' if not jax.config.jax_compilation_cache_dir else 'cold' if new else 'warm'
         self.report.compiled(

@@ -7,8 +7,8 @@ each; with `size=64`, for CycleGAN and CUT, forty. `docs/results.md` has the num
 
 Differs from the papers by what a short run on small pictures needs. All generators add to the source, which leaves
 backgrounds as they are from the start. The discriminators of CycleGAN and CUT are small, play the non-saturating game
-and are held by R1. StarGAN v2 is the quickstart's without its second game, with less weight on the
-colours of the target image.
+and are held by R1. StarGAN v2 is the quickstart's without its second game and what came with it,
+with less weight on the colours of the target image.
 """
 
 from configs import common, quickstart
@@ -51,7 +51,8 @@ def get_config(argument=''):
             'cut', nce_weight=0.5, nce_layers=layers, identity=False, projection_width=64, **small
         )
     else:
-        config.method.update(quickstart.PLAIN)
+        config.method.update(feature_network='', feature_weight=1.0, moments_weight=0.0)
+        config.method.update(skips=False, clip=False, pixel_norm=False, width=32, downsamplings=1)
         config.method.update(
             residual=True,
             style_weight=0.3,
@@ -62,13 +63,14 @@ def get_config(argument=''):
             diversity_images=100_000_000,
             r1_weight=0.5,
         )
+    config.optimizer.learning_rate = 1e-3 if arguments.method == 'stargan_v2' else 7e-4
     if arguments.method != 'stargan_v2':
-        config.optimizer.learning_rate = 7e-4
         config.optimizer.b1 = 0.5
     config.train_images = IMAGES[arguments.size][arguments.method]
     config.data.source = arguments.data
     config.data.domains = DOMAINS[arguments.data]
     config.data.augmentation = 'resize_crop'
+    config.log_every_images = 480  # at a step with penalties
     config.sample_every_images = config.checkpoint_every_images = config.train_images // 4
     # On pets the truth in the style of the target image is known.
     reference = arguments.method == 'stargan_v2' and arguments.data == 'pets'

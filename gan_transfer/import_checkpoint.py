@@ -4,6 +4,7 @@ What it writes is a config and a checkpoint of step 0, for every other mode.
 """
 
 import contextlib
+import dataclasses
 import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from gan_transfer.errors import UserError, from_user
 from gan_transfer.experiment import Experiment, make_experiment
 from gan_transfer.importers import layout
 from gan_transfer.importers.files import FAMILIES, read_networks
+from gan_transfer.methods.contract import Network
 from gan_transfer.state import GanState, Params
 from gan_transfer.terminal import make_console
 
@@ -56,7 +58,7 @@ def import_run(config: Any, workdir: str, source: str, source_config: Any) -> No
     """Writes `workdir` with the weights of the newest checkpoint of the run in `source`, to go on with on other data.
 
     Networks whose parameters have other shapes in `config` start with first weights; optimizers, the image pool and the
-    count of images start anew.
+    count of images start anew. An option that changes what a network computes and none of its shapes is printed.
 
     Args:
       config: of the new run; its data tell the domains.
@@ -70,16 +72,16 @@ def import_run(config: Any, workdir: str, source: str, source_config: Any) -> No
     _check_free(workdir)
     checkpoints = Checkpoints(source)
 
-    def read(step: int) -> tuple[GanState, dict[str, Any], int]:
+    def read(step: int) -> tuple[GanState, dict[str, Any], dict[str, Network], int]:
         about = checkpoints.about(step)
         with from_user():
             there = _make_experiment(source_config, tuple(about['domains']))
-        return checkpoints.restore(step, there.abstract_state), about, step
+        return checkpoints.restore(step, there.abstract_state), about, there.networks, step
 
     with contextlib.closing(checkpoints):
         if checkpoints.latest() is None:
             raise UserError(f'the run in {source!r} has no checkpoint yet')
-        (state, about, step), damaged = checkpoints.newest(read, config.checkpoint.on_damage)
+        (state, about, networks, step), damaged = checkpoints.newest(read, config.checkpoint.on_damage)
     with from_user():
         domains = tuple(config.data.domains) or data.open_dataset(config).domains
         experiment = _make_experiment(config, domains)
@@ -94,7 +96,12 @@ def import_run(config: Any, workdir: str, source: str, source_config: Any) -> No
         params, params | {name: state.average[name] for name in fitting if name in state.average}
     )
     origin = f'{source} after {step * source_config.batch_size} images'
-    _write(config, workdir, experiment, domains, weights, origin, [*map(str, damaged), origin])
+    changes = [
+        f'{name}, with the weights that it had: {change}'
+        for name in fitting
+        for change in _changes(networks[name], experiment.networks[name])
+    ]
+    _write(config, workdir, experiment, domains, weights, origin, [*map(str, damaged), origin, *changes])
 
 
 class Weights(NamedTuple):
@@ -114,6 +121,14 @@ def _check_free(workdir: str) -> None:
 def _make_experiment(config: Any, domains: tuple[str, ...]) -> Experiment:
     mesh = sharding.make_mesh(jax.local_devices()[:1])
     return make_experiment(config, domains=len(domains), mesh=mesh)
+
+
+def _changes(before: Network, now: Network) -> list[str]:
+    """Returns the options by which two networks of the same parameters are different functions."""
+    other = ('parent', 'name', 'initializer', 'dtype', 'rematerialize')
+    names = [field.name for field in dataclasses.fields(now.module) if field.name not in other]
+    values = [(name, getattr(before.module, name), getattr(now.module, name)) for name in names]
+    return [f'{name} {old} -> {new}' for name, old, new in values if old != new]
 
 
 def _shapes(tree: Params) -> Any:

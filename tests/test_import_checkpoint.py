@@ -178,8 +178,12 @@ def test_a_run_of_ours_is_gone_on_with_on_other_data(data, tmp_path):
     out = command.launch(
         *('--mode=import', '--from=run', f'--checkpoint={first}', f'--workdir={second}'),
         *(f'--config.data.path={other}', '--config.optimizer.learning_rate=1e-5'),
+        *('--config.method.residual=true', '--config.compute_dtype=bfloat16'),
     ).stdout
     assert f'{first} after 8 images' in out
+    told = [f'generator_{way}, with the weights that it had: residual' for way in ('a_to_b', 'b_to_a')]
+    assert all(f'{line} False -> True' in ' '.join(out.split()) for line in told)
+    assert out.count('with the weights') == 2, 'not that the arithmetic is another'
     config = _run.get_config(str(second))
     assert config.optimizer.learning_rate == 1e-5
     states = {}

@@ -7,8 +7,7 @@ each; with `size=64`, for CycleGAN and CUT, forty. `docs/results.md` has the num
 
 Differs from the papers by what a short run on small pictures needs. All generators add to the source, which leaves
 backgrounds as they are from the start. The discriminators of CycleGAN and CUT are small, play the non-saturating game
-and are held by R1. StarGAN v2 is the quickstart's without its second game and what came with it,
-with less weight on the colours of the target image.
+and are held by R1. StarGAN v2 has no latent pass, as the quickstart's, and none of its second game, skips and norms.
 """
 
 from configs import common, quickstart
@@ -51,9 +50,11 @@ def get_config(argument=''):
             'cut', nce_weight=0.5, nce_layers=layers, identity=False, projection_width=64, **small
         )
     else:
-        config.method.update(feature_network='', feature_weight=1.0, moments_weight=0.0)
-        config.method.update(skips=False, clip=False, pixel_norm=False, width=32, downsamplings=1)
-        config.method.update(
+        config.method = common.method(
+            'stargan_v2',
+            passes=('reference',),
+            reference_trains='all',
+            own_domain=False,
             residual=True,
             style_weight=0.3,
             cycle_weight=1.0,
@@ -62,6 +63,12 @@ def get_config(argument=''):
             diversity_limit=0.1,
             diversity_images=100_000_000,
             r1_weight=0.5,
+            regularize_every=8,
+            width=32,
+            max_width=128,
+            downsamplings=1,
+            style_encoder_width=16,
+            style_size=16,
         )
     config.optimizer.learning_rate = 1e-3 if arguments.method == 'stargan_v2' else 7e-4
     if arguments.method != 'stargan_v2':

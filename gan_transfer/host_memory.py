@@ -13,8 +13,8 @@ def keep_freed_memory() -> None:
     then fills them with zeros page by page, up to a tenth of a step's time (docs/performance.md). The price is that the
     process stays as large as it ever was. Without effect where the C library has no such setting.
 
-    To be called when the step is compiled: a compiler that shares one arena with all threads leaves it in so many
-    pieces that every step takes twice to three times as long.
+    To be called when the step is compiled: where a compiler has shared one arena with all threads, every step after it
+    takes two to three times as long.
     """
     set_option = getattr(ctypes.CDLL(None), 'mallopt', None)
     if set_option is not None:

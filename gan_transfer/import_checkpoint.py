@@ -125,7 +125,8 @@ def _make_experiment(config: Any, domains: tuple[str, ...]) -> Experiment:
 
 def _changes(before: Network, now: Network) -> list[str]:
     """Returns the options by which two networks of the same parameters are different functions."""
-    other = ('parent', 'name', 'initializer', 'dtype', 'rematerialize')
+    # Of the same shapes by another cap on widths is the same network.
+    other = ('parent', 'name', 'initializer', 'dtype', 'rematerialize', 'max_width')
     names = [field.name for field in dataclasses.fields(now.module) if field.name not in other]
     values = [(name, getattr(before.module, name), getattr(now.module, name)) for name in names]
     return [f'{name} {old} -> {new}' for name, old, new in values if old != new]

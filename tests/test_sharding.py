@@ -131,9 +131,14 @@ def equal_ones(*processes):
     return [[line for line in out.splitlines() if line.endswith(' equal')] for out, _ in results]
 
 
-@pytest.mark.parametrize('method', ['cyclegan', 'pix2pix'])  # with an image pool, with batch statistics
-def test_eight_devices_give_the_gradients_of_one(method):
-    layouts = ('8x1x1', '2x4x1', '2x2x2')
+# With an image pool; with batch statistics; with contrasts of places, in the generator's features and a frozen one's.
+METHODS = [(name, ('8x1x1', '2x4x1', '2x2x2')) for name in ('cyclegan', 'pix2pix')] + [
+    ('cut:features', ('2x2x2',))
+]
+
+
+@pytest.mark.parametrize(('method', 'layouts'), METHODS)
+def test_eight_devices_give_the_gradients_of_one(method, layouts):
     assert equal_ones(start(8, method, ','.join(layouts))) == [[f'{method} {x} equal' for x in layouts]]
 
 

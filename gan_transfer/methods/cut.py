@@ -18,11 +18,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gan_transfer import losses, random
-from gan_transfer.methods import feature_game, unpaired
+from gan_transfer.methods import patches, unpaired
 from gan_transfer.methods.contract import (
     Forward,
     Images,
-    Method,
     Network,
     Networks,
     NetworkSettings,
@@ -30,6 +29,7 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
+from gan_transfer.methods.feature_game import FeatureMethod
 from gan_transfer.networks import layers
 from gan_transfer.networks.patch_projection import PatchProjection
 from gan_transfer.networks.patchgan import PatchDiscriminator
@@ -39,7 +39,7 @@ Features = tuple[Float[Array, 'b _h _w _c'], ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut(Method):
+class Cut(FeatureMethod):
     """Hyper-parameters of CUT, the paper's values by default; FastCUT is nce_weight 10, no identity, mirror.
 
     Attributes:
@@ -56,8 +56,7 @@ class Cut(Method):
         features of its size; see `networks/resnet.py`; not in the paper.
       generator_width, generator_blocks, discriminator_width, discriminator_depth: as CycleGAN's.
       initial_gain: gain of the initial weights (Xavier).
-      feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
-        adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
+      feature_network, feature_weight, contrast_weight: a second game; see `feature_game.py`; not in the paper.
     """
 
     nce_weight: float = 1.0
@@ -76,8 +75,6 @@ class Cut(Method):
     discriminator_width: int = 64
     discriminator_depth: int = 3
     initial_gain: float = 0.02
-    feature_network: str = ''
-    feature_weight: float = 1.0
 
     positive: ClassVar[tuple[str, ...]] = (
         'regularize_every',
@@ -141,7 +138,7 @@ class Cut(Method):
             'generator': Network('generator', generator, (image,), averaged=True),
             'patch_projection': Network('generator', projection, patches),
             'discriminator': Network('discriminator', discriminator, (image,)),
-            **feature_game.networks(self.feature_network, settings, self._feature_discriminators),
+            **self.feature_game.networks(settings, self._feature_discriminators),
         }
 
     @property
@@ -179,13 +176,10 @@ class Cut(Method):
         real, network = given.batch['target'], given.networks['discriminator']
         fake = given.forwards['translated']['images'][: len(real)]
         loss, terms = self.discriminator_terms(given, lambda x: network(x)[0], real, fake, weight=0.5)
-        return PhaseOutput(
-            *feature_game.add_discriminator_terms(
-                *(loss, terms, self.feature_network, self.adversarial, given.networks),
-                *('feature_discriminator', real, fake),
-                weight=0.5,
-            )
+        added, more = self.feature_game.discriminator_terms(
+            given.networks, 'feature_discriminator', real, fake
         )
+        return PhaseOutput(loss + 0.5 * added, {**terms, **more})
 
     def generator_loss(self, given: PhaseInput) -> PhaseOutput:
         """Equation 5: the adversarial term and PatchNCE, the latter on source and target images."""
@@ -200,13 +194,12 @@ class Cut(Method):
             terms['nce_identity'] = per_image[count:].mean()
             contrast = 0.5 * (terms['nce'] + terms['nce_identity'])
         loss = adversarial + self.nce_weight * contrast
-        return PhaseOutput(
-            *feature_game.add_generator_terms(
-                *(loss, terms, self.feature_network, self.adversarial, given.networks),
-                *('feature_discriminator', images[:count]),
-                weight=self.feature_weight,
-            )
+        added, more = self.feature_game.generator_terms(
+            *(given.networks, 'feature_discriminator', images[:count]),
+            sources=given.batch['source'],
+            key=given.key,
         )
+        return PhaseOutput(loss + added, {**terms, **more})
 
     def _patch_nce(self, given: PhaseInput, images: Images, translated: dict[str, Any]) -> Float[Array, 'b']:
         """Returns each image's PatchNCE between what came out of the generator and what went in."""
@@ -218,11 +211,13 @@ class Cut(Method):
         else:
             keys = translated['features']
         places = [
-            _places(random.named(given.key, name), q.shape[1] * q.shape[2], self.patches)
+            patches.random_places(random.named(given.key, name), q.shape[1] * q.shape[2], self.patches)
             for name, q in zip(self.nce_layers, queries, strict=True)
         ]
         projected = [
-            projection(*(_at(feature, place) for feature, place in zip(features, places, strict=True)))[0]
+            projection(
+                *(patches.at_places(feature, place) for feature, place in zip(features, places, strict=True))
+            )[0]
             for features in (queries, jax.lax.stop_gradient(keys))
         ]
         per_layer = [losses.patch_nce(*pair, self.temperature) for pair in zip(*projected, strict=True)]
@@ -231,14 +226,3 @@ class Cut(Method):
     def translate(self, networks: Networks, batch: dict[str, Array], key: Key[Array, '']) -> Images:
         """Takes every source to the second domain."""
         return networks['generator'](batch['source'])[0]
-
-
-def _places(key: Key[Array, ''], locations: int, patches: int) -> Array:
-    """Returns random places of a map, without repetition, in the same order for every image."""
-    return jax.random.permutation(key, locations)[:patches]
-
-
-def _at(feature: Float[Array, 'b h w c'], places: Array) -> Float[Array, 'b n c']:
-    """Returns the features at some places of the flattened map."""
-    b, h, w, c = feature.shape
-    return feature.reshape(b, h * w, c)[:, places]

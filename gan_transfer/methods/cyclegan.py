@@ -17,11 +17,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from gan_transfer import image_pool, losses, random
-from gan_transfer.methods import feature_game, unpaired
+from gan_transfer.methods import unpaired
 from gan_transfer.methods.contract import (
     Forward,
     Images,
-    Method,
     Network,
     Networks,
     NetworkSettings,
@@ -29,12 +28,13 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
+from gan_transfer.methods.feature_game import FeatureMethod
 from gan_transfer.networks.patchgan import PatchDiscriminator
 from gan_transfer.networks.resnet import ResNetGenerator
 
 
 @dataclasses.dataclass(frozen=True)
-class CycleGan(Method):
+class CycleGan(FeatureMethod):
     """Hyper-parameters of CycleGAN, the paper's values by default.
 
     Attributes:
@@ -48,8 +48,8 @@ class CycleGan(Method):
       residual, clip, skips: generators add to the image; the sums are clipped; their decoders see the encoder's
         features of their size; see `networks/resnet.py`; not in the paper.
       initial_deviation: standard deviation of the initial weights.
-      feature_network, feature_weight: a second game in each domain on the features of a frozen network, and the weight
-        of its adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
+      feature_network, feature_weight, contrast_weight: a second game in each domain; see `feature_game.py`; not in the
+        paper.
     """
 
     cycle_weight: float = 10.0
@@ -64,8 +64,6 @@ class CycleGan(Method):
     clip: bool = False
     skips: bool = False
     initial_deviation: float = 0.02
-    feature_network: str = ''
-    feature_weight: float = 1.0
 
     positive: ClassVar[tuple[str, ...]] = (
         'regularize_every',
@@ -113,7 +111,7 @@ class CycleGan(Method):
             'generator_b_to_a': Network('generator', generator, (image,), averaged=True),
             'discriminator_a': Network('discriminator', discriminator, (image,)),
             'discriminator_b': Network('discriminator', discriminator, (image,)),
-            **feature_game.networks(self.feature_network, settings, self._feature_discriminators),
+            **self.feature_game.networks(settings, self._feature_discriminators),
         }
 
     @property
@@ -158,11 +156,12 @@ class CycleGan(Method):
                 'cycle': losses.l1(back(translated[there])[0], real[here]),
             }
             loss += terms['adversarial'] + self.cycle_weight * terms['cycle']
-            loss, terms = feature_game.add_generator_terms(
-                *(loss, terms, self.feature_network, self.adversarial, given.networks),
-                *(f'feature_discriminator_{there}', translated[there]),
-                weight=self.feature_weight,
+            added, more = self.feature_game.generator_terms(
+                *(given.networks, f'feature_discriminator_{there}', translated[there]),
+                sources=real[here],
+                key=random.named(given.key, there),
             )
+            loss, terms = loss + added, {**terms, **more}
             if self.identity_weight:
                 terms['identity'] = losses.l1(forward(real[there])[0], real[there])
                 loss += self.identity_weight * terms['identity']
@@ -182,13 +181,11 @@ class CycleGan(Method):
             total, terms = self.discriminator_terms(
                 given, lambda x, n=network: n(x)[0], real[domain], fake, weight=0.5
             )
-            total, terms = feature_game.add_discriminator_terms(
-                *(total, terms, self.feature_network, self.adversarial, given.networks),
-                *(f'feature_discriminator_{domain}', real[domain], fake),
-                weight=0.5,
+            added, more = self.feature_game.discriminator_terms(
+                given.networks, f'feature_discriminator_{domain}', real[domain], fake
             )
-            loss += total
-            scalars |= {f'{name}_{domain}': value for name, value in terms.items()}
+            loss += total + 0.5 * added
+            scalars |= {f'{name}_{domain}': value for name, value in {**terms, **more}.items()}
         return PhaseOutput(loss, scalars, memory)
 
     def translate(self, networks: Networks, batch: dict[str, Array], key: Key[Array, '']) -> Images:

@@ -18,11 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from gan_transfer import losses
-from gan_transfer.methods import feature_game
 from gan_transfer.methods.contract import (
     Forward,
     Images,
-    Method,
     Network,
     Networks,
     NetworkSettings,
@@ -30,6 +28,7 @@ from gan_transfer.methods.contract import (
     PhaseInput,
     PhaseOutput,
 )
+from gan_transfer.methods.feature_game import FeatureGame, FeatureMethod
 from gan_transfer.networks import stargan_v2
 
 Batch = dict[str, Array]
@@ -37,7 +36,7 @@ PASSES = ('latent', 'reference')
 
 
 @dataclasses.dataclass(frozen=True)
-class StarGanV2(Method):
+class StarGanV2(FeatureMethod):
     """Hyper-parameters of StarGAN v2, those of CelebA-HQ by default (AFHQ: diversity_weight 2).
 
     Attributes:
@@ -69,8 +68,7 @@ class StarGanV2(Method):
       style_encoder_width: channels of the style encoder at full size; 0 takes `width`.
       discriminator_blocks: 0 judges an image as a whole, as the original does; otherwise so many blocks, and a
         logit for each patch, from which small data and short runs learn texture faster.
-      feature_network, feature_weight: a second game on the features of a frozen network, and the weight of its
-        adversarial term; none by default, as in the paper; the networks' names are in `feature_game.py`.
+      feature_network, feature_weight, contrast_weight: a second game; see `feature_game.py`; not in the paper.
       moments_weight: weight of the distance between output and target image in that network's features
         (`losses.moment_matching`; of AdaIN, not of the paper). It ties colours closer than `matching_weight`.
     """
@@ -100,8 +98,6 @@ class StarGanV2(Method):
     high_pass_weight: float = 0.0
     style_encoder_width: int = 0
     discriminator_blocks: int = 0
-    feature_network: str = ''
-    feature_weight: float = 1.0
     moments_weight: float = 0.0
 
     positive: ClassVar[tuple[str, ...]] = (
@@ -149,9 +145,12 @@ class StarGanV2(Method):
     def translate_fields(self) -> tuple[str, ...]:
         return ('source', 'target', 'target_domain')
 
+    @property
+    def feature_game(self) -> FeatureGame:
+        return dataclasses.replace(super().feature_game, moments_weight=self.moments_weight)
+
     def check(self, image_size: int, domains: int) -> None:
         super().check(image_size, domains)
-        feature_game.check(self.feature_network, image_size, self.moments_weight)
         stargan_v2.check(
             image_size,
             downsamplings=self._downsamplings(image_size),
@@ -201,7 +200,7 @@ class StarGanV2(Method):
             mapping = stargan_v2.MappingNetwork(domains=settings.domains, dtype=settings.dtype, **sizes)
             networks['mapping_network'] = Network('generator', mapping, (latent, domain), averaged=True)
         judges = self._discriminators[1:]
-        return networks | feature_game.networks(self.feature_network, settings, judges, settings.domains)
+        return networks | self.feature_game.networks(settings, judges, settings.domains)
 
     @property
     def _discriminators(self) -> tuple[str, ...]:
@@ -251,12 +250,10 @@ class StarGanV2(Method):
         loss, terms = self.discriminator_terms(
             given, real_score, batch['source'], fake, fake_score=fake_score
         )
-        return PhaseOutput(
-            *feature_game.add_discriminator_terms(
-                *(loss, terms, self.feature_network, self.adversarial, given.networks),
-                *('feature_discriminator', batch['source'], fake, domains),
-            )
+        added, more = self.feature_game.discriminator_terms(
+            given.networks, 'feature_discriminator', batch['source'], fake, domains
         )
+        return PhaseOutput(loss + added, {**terms, **more})
 
     def generator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
         """Equation 5: adversarial, style reconstruction, diversity, cycle."""
@@ -272,13 +269,14 @@ class StarGanV2(Method):
             'cycle': losses.l1(networks['generator'](images, own_style)[0], source),
         }
         loss = terms['adversarial'] + self.style_weight * terms['style'] + self.cycle_weight * terms['cycle']
-        loss, terms = feature_game.add_generator_terms(
-            *(loss, terms, self.feature_network, self.adversarial, networks),
-            *('feature_discriminator', images, domain),
-            weight=self.feature_weight,
+        added, more = self.feature_game.generator_terms(
+            *(networks, 'feature_discriminator', images),
+            domain=domain,
+            sources=source,
             targets=batch['target'] if name == 'reference' else None,
-            moments_weight=self.moments_weight,
+            key=given.key,
         )
+        loss, terms = loss + added, {**terms, **more}
         if self.matching_weight and name == 'reference':
             target_features = networks['discriminator'](batch['target'], domain)[1]
             terms['matching'] = losses.feature_matching(features, target_features)

@@ -1,13 +1,11 @@
 """What CUT and CycleGAN share: ResNet generators against patch discriminators, by unpaired images of two domains."""
 
-from gan_transfer.methods import feature_game
 from gan_transfer.methods.contract import Method
 from gan_transfer.networks import patchgan, resnet
 
 
 def check(name: str, method: Method, image_size: int) -> None:
     """Raises ValueError, with the choices, where the networks of the method `name` cannot be, or not at this size."""
-    feature_game.check(method.feature_network, image_size)
     resnet.check(antialias=method.antialias, skips=method.skips, residual=method.residual, clip=method.clip)
     smallest = patchgan.smallest(method.discriminator_depth)
     if image_size % method.size_multiple or image_size < smallest:

@@ -7,7 +7,7 @@ import pytest
 
 from configs.cut import FAST
 from gan_transfer import losses, sharding
-from gan_transfer.methods import cut
+from gan_transfer.methods import cut, patches
 from tests.tiny import assert_close, gradients_of, make_experiment, phase_input
 
 
@@ -49,10 +49,10 @@ def test_a_mirrored_step_sees_mirrored_images_and_compares_them_mirrored_back():
 
 
 def test_patches_are_at_random_places_without_repetition():
-    places = cut._places(jax.random.key(0), 100, 30)
+    places = patches.random_places(jax.random.key(0), 100, 30)
     assert len(set(places.tolist())) == 30
-    assert places.tolist() != cut._places(jax.random.key(1), 100, 30).tolist()
-    assert sorted(cut._places(jax.random.key(0), 20, 30).tolist()) == list(range(20))
+    assert places.tolist() != patches.random_places(jax.random.key(1), 100, 30).tolist()
+    assert sorted(patches.random_places(jax.random.key(0), 20, 30).tolist()) == list(range(20))
 
 
 def test_each_layer_is_compared_at_places_of_its_own():

@@ -8,6 +8,7 @@ import pytest
 from gan_transfer.importers import feature_weights
 from gan_transfer.methods import METHODS, feature_game
 from gan_transfer.methods.contract import NetworkSettings
+from gan_transfer.methods.feature_game import FeatureGame
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from tests import tiny
 
@@ -65,12 +66,13 @@ def test_every_layer_counts_the_same_however_many_places_it_has():
         feature_game.FEATURES: lambda x: (x, dict.fromkeys(feature_game.LAYERS['alexnet'], x)),
         'judge': lambda *features: ((textures, parts), {}),
     }
-    game = 'alexnet', 'lsgan', networks, 'judge', images
-    _, terms = feature_game.add_discriminator_terms(jnp.zeros(()), {}, *game, images)
+    game = FeatureGame('alexnet', 'lsgan')
+    loss, terms = game.discriminator_terms(networks, 'judge', images, images)
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
+    assert loss == 1
     assert terms['feature_fake_sign'] == 0  # all textures are on the side of real images, no parts
-    _, terms = feature_game.add_generator_terms(jnp.zeros(()), {}, *game, weight=1.0)
-    assert terms['feature_adversarial'] == 0.5
+    loss, terms = game.generator_terms(networks, 'judge', images)
+    assert loss == terms['feature_adversarial'] == 0.5
 
 
 def test_logits_are_float32_whatever_the_discriminator_computes_in():
@@ -83,7 +85,7 @@ def test_logits_are_float32_whatever_the_discriminator_computes_in():
 @pytest.mark.parametrize('name', feature_game.LAYERS)
 def test_the_frozen_network_computes_in_float32_whatever_the_others_do(name):
     settings = NetworkSettings(32, 2, jnp.bfloat16, rematerialize=False)
-    made = feature_game.networks(name, settings, ('judge',))
+    made = FeatureGame(name, 'lsgan').networks(settings, ('judge',))
     assert made['judge'].module.dtype == jnp.bfloat16
     frozen = made[feature_game.FEATURES]
     program = str(
@@ -96,13 +98,13 @@ def test_the_frozen_network_computes_in_float32_whatever_the_others_do(name):
 @pytest.mark.parametrize('name', feature_game.LAYERS)
 def test_the_smallest_images_have_a_place_in_every_judged_layer(name):
     size = feature_game.SMALLEST[name]
-    feature_game.check(name, size)
+    FeatureGame(name, 'lsgan').check(size)
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    module = feature_game._network(name, size)
+    module = feature_game.frozen_network(name, size)
     (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
     assert all(features[layer].size for layer in feature_game.LAYERS[name])
     with pytest.raises(ValueError, match=f'image_size is {size - 4}; feature_network={name!r} takes {size}'):
-        feature_game.check(name, size - 4)
+        FeatureGame(name, 'lsgan').check(size - 4)
 
 
 @pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])
@@ -112,6 +114,12 @@ def test_an_unknown_network_is_refused(method):
         match="feature_network 'resnet'; choose one of alexnet, efficientnet_lite0, vgg16, or none",
     ):
         tiny.make_experiment(method, method={'feature_network': 'resnet'})
+
+
+@pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])
+def test_a_contrast_without_features_is_refused(method):
+    with pytest.raises(ValueError, match=r'contrast_weight is 0\.5, and there is no feature_network'):
+        tiny.make_experiment(method, method={'contrast_weight': 0.5})
 
 
 def test_each_image_is_judged_by_the_logit_of_its_own_domain():
@@ -203,6 +211,58 @@ def test_moments_are_compared_with_the_target_images_in_all_layers_but_the_deepe
     expected = 2 * 0.5 / np.sqrt(0.5)
     np.testing.assert_allclose(weighted.scalars['moments'], expected, rtol=2e-3)
     np.testing.assert_allclose(weighted.loss - without.loss, 3 * expected, rtol=2e-3)
+
+
+def _contrast(outputs, sources, seed=0):
+    return float(feature_game.contrast({'layer': outputs}, {'layer': sources}, jax.random.key(seed)))
+
+
+def test_contrast_is_small_where_places_are_told_apart_whatever_the_channels_hold():
+    sources = jax.random.normal(jax.random.key(0), (2, 8, 8, 64))
+    chance = np.log(8 * 8)
+    assert _contrast(sources, sources) < 0.1
+    assert _contrast(sources * jnp.linspace(1, 4, 64) + 3, sources) < 0.1, 'other colours'
+    assert _contrast(jnp.roll(sources, 1, axis=2), sources) > chance, 'lines one place beside'
+    assert _contrast(jnp.zeros_like(sources), sources) == pytest.approx(chance), 'nothing to tell by'
+
+
+def test_contrast_is_the_mean_over_layers_of_as_many_places_as_are_compared():
+    large, small = jnp.zeros((1, 32, 32, 4)), jnp.zeros((1, 4, 4, 4))
+    maps = {'large': large, 'small': small}
+    found = feature_game.contrast(maps, maps, jax.random.key(0))
+    expected = (np.log(feature_game.PLACES) + np.log(4 * 4)) / 2
+    assert float(found) == pytest.approx(expected)
+    noise = jax.random.normal(jax.random.key(7), (1, 32, 32, 4))
+    drawn = [_contrast(noise, noise, seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2], 'places are drawn by the key'
+
+
+def test_contrast_reaches_the_output_and_leaves_the_source():
+    outputs, sources = jax.random.normal(jax.random.key(0), (2, 1, 8, 8, 16))
+    found = [
+        jnp.abs(x).max()
+        for x in jax.grad(
+            lambda a, b: feature_game.contrast({'x': a}, {'x': b}, jax.random.key(0)), argnums=(0, 1)
+        )(outputs, sources)
+    ]
+    assert found[0] > 0
+    assert found[1] == 0
+    flat = jax.grad(lambda a: feature_game.contrast({'x': a}, {'x': sources}, jax.random.key(0)))(
+        jnp.zeros((1, 8, 8, 16))
+    )
+    assert jnp.isfinite(flat).all()
+
+
+@pytest.mark.parametrize(('name', 'options', '_'), PLAYED)
+def test_contrast_with_the_sources_counts_by_its_weight_for_every_generator(name, options, _):
+    # Places of an image of one colour are all alike, so that each is found by chance.
+    weighted, without = (
+        _played(name, {**options, 'contrast_weight': weight}, 'generator') for weight in (3.0, 0.0)
+    )
+    terms = [value for term, value in weighted.scalars.items() if term.startswith('contrast')]
+    assert not any(term.startswith('contrast') for term in without.scalars)
+    np.testing.assert_allclose(terms, [np.log(8 * 8)] * (2 if name == 'cyclegan' else 1), rtol=1e-5)
+    np.testing.assert_allclose(weighted.loss - without.loss, 3 * sum(terms), rtol=1e-5)
 
 
 def test_sources_are_real_in_their_own_domain_and_translations_fake_in_the_target_s():

@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-A quarter of an hour of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a small
-set needs: a second game on the features of VGG16, skips, norms of pixels in the decoder, no latent pass, narrow
-networks, seven times the learning rate and its decay; the comments say why.
+Twelve minutes of training. Differs from the paper's recipe (`stargan_v2_afhq.py`) by what a short run on a small set
+needs: a second game on the features of VGG16, which also tie outputs to target image and source; skips, norms of pixels
+in the decoder, no latent pass, narrow networks, seven times the learning rate and its decay; the comments say why.
 """
 
 from configs import common
@@ -27,7 +27,7 @@ def get_config(argument=''):
         diversity_weight=3.0,
         diversity_images=30_000,
         cycle_weight=2.0,
-        # A discriminator that knows what matters in pictures: clean shapes and fills in half the images.
+        # A discriminator that knows what matters in pictures from the start: clean shapes and fills.
         feature_network='vgg16',
         feature_weight=2.0,
         # Ties the colours to those of the target image ...

@@ -12,12 +12,14 @@ import jax
 import numpy as np
 
 from gan_transfer import sharding
-from tests.tiny import assert_close, gradients_of, make_experiment
+from gan_transfer.methods import feature_game
+from tests.tiny import SIZE, assert_close, gradients_of, make_experiment
 
 BATCH_SIZE = 8
 # With the first batch, a value of CycleGAN's lies so near to a kink of its loss that rounding decides on its side.
 SEED = 1
 FEATURES = {'feature_network': 'alexnet', 'contrast_weight': 1.0}
+PLACES = 8  # fewer than the maps have, so that all devices must draw the same
 
 
 def main(methods: str, layouts: str, coordinator: str = '', count: str = '1', index: str = '0') -> None:
@@ -25,8 +27,10 @@ def main(methods: str, layouts: str, coordinator: str = '', count: str = '1', in
         jax.distributed.initialize(coordinator, int(count), int(index), cluster_detection_method='deactivate')
     for name in methods.split(','):
         method, _, game = name.partition(':')
-        changes = {'batch_size': BATCH_SIZE, 'method': FEATURES if game else {}}
-        options = {'batch_size': BATCH_SIZE, 'seed': SEED}
+        feature_game.PLACES = PLACES
+        size = 64 if game else SIZE  # where AlexNet's maps have places to draw from
+        changes = {'batch_size': BATCH_SIZE, 'image_size': size, 'method': FEATURES if game else {}}
+        options = {'batch_size': BATCH_SIZE, 'image_size': size, 'seed': SEED}
         alone = make_experiment(method, mesh=sharding.make_mesh(jax.local_devices()[:1]), **changes)
         expected, expected_scalars = gradients_of(alone, method, **options)
         for layout in layouts.split(','):

@@ -165,7 +165,7 @@ class Cut(FeatureMethod):
             images, features = given.networks['generator'](real)
             return {'images': images, 'features': self._select(features)}
         mirrored = jax.random.bernoulli(given.key)
-        images, _ = given.networks['generator'](jnp.where(mirrored, real[:, :, ::-1], real))
+        images, _ = given.networks['generator'](_mirror(mirrored, real))
         return {'images': images, 'mirrored': mirrored.astype(jnp.float32)}
 
     def _select(self, features: dict[str, Array]) -> Features:
@@ -189,14 +189,17 @@ class Cut(FeatureMethod):
         adversarial = losses.generator_adversarial(self.adversarial, logits)
         per_image = self._patch_nce(given, images, translated)
         terms = {'adversarial': adversarial, 'nce': per_image[:count].mean()}
-        contrast = terms['nce']
+        nce = terms['nce']
         if self.identity:
             terms['nce_identity'] = per_image[count:].mean()
-            contrast = 0.5 * (terms['nce'] + terms['nce_identity'])
-        loss = adversarial + self.nce_weight * contrast
+            nce = 0.5 * (terms['nce'] + terms['nce_identity'])
+        loss = adversarial + self.nce_weight * nce
+        source = given.batch['source']
+        if self.mirror:
+            source = _mirror(translated['mirrored'] > 0, source)
         added, more = self.feature_game.generator_terms(
             *(given.networks, 'feature_discriminator', images[:count]),
-            sources=given.batch['source'],
+            sources=source,
             key=given.key,
         )
         return PhaseOutput(loss + added, {**terms, **more})
@@ -207,7 +210,7 @@ class Cut(FeatureMethod):
         queries = self._select(generator(images)[1])
         if self.mirror:
             keys = self._select(generator(self._real(given.batch))[1])
-            queries = tuple(jnp.where(translated['mirrored'] > 0, q[:, :, ::-1], q) for q in queries)
+            queries = tuple(_mirror(translated['mirrored'] > 0, q) for q in queries)
         else:
             keys = translated['features']
         places = [
@@ -226,3 +229,8 @@ class Cut(FeatureMethod):
     def translate(self, networks: Networks, batch: dict[str, Array], key: Key[Array, '']) -> Images:
         """Takes every source to the second domain."""
         return networks['generator'](batch['source'])[0]
+
+
+def _mirror(mirrored: Array, images: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
+    """Returns images or features, mirrored left to right where the step is."""
+    return jnp.where(mirrored, images[:, :, ::-1], images)

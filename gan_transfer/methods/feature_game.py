@@ -33,8 +33,13 @@ LAYERS = {
     'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
 }
 CONTRASTED = slice(1, 3)  # of a network's layers: strokes and parts, not colours
-PLACES, TEMPERATURE = 256, 0.1
+PLACES, TEMPERATURE = 256, 0.1  # places of each map at most, of which a contrast tells one from the others
 SMALLEST = {'alexnet': 32, 'efficientnet_lite0': 4, 'vgg16': 8}  # px
+SMALLEST_CONTRASTED = {
+    'alexnet': 47,
+    'efficientnet_lite0': 9,
+    'vgg16': 8,
+}  # px: two places to tell apart, or more
 Maps = dict[str, Float[Array, 'b _ _ _']]
 FEATURES = 'features'  # the frozen network's name among a method's
 
@@ -66,9 +71,12 @@ class FeatureGame:
         name, choices = self.network, ', '.join(LAYERS)
         if name and name not in LAYERS:
             raise ValueError(f'unknown feature_network {name!r}; choose one of {choices}, or none')
-        if name and image_size < SMALLEST[name]:
+        smallest, why = SMALLEST.get(name, 0), ''
+        if self.contrast_weight and SMALLEST_CONTRASTED.get(name, 0) > smallest:
+            smallest, why = SMALLEST_CONTRASTED[name], f' with contrast_weight={self.contrast_weight}'
+        if image_size < smallest:
             raise ValueError(
-                f'image_size is {image_size}; feature_network={name!r} takes {SMALLEST[name]} and more'
+                f'image_size is {image_size}; feature_network={name!r}{why} takes {smallest} and more'
             )
         for term in ('moments_weight', 'contrast_weight'):
             if getattr(self, term) and not name:
@@ -158,7 +166,7 @@ class FeatureGame:
           domain: theirs, where there are several.
           sources: what they were made from, to be kept where it is; or None.
           targets: in whose style they are to be; or None.
-          key: of the places that are compared with the sources.
+          key: of the places that are compared with the sources; needed with them.
         """
         if not self.network:
             return jnp.zeros(()), {}
@@ -231,13 +239,13 @@ def frozen_network(name: str, image_size: int) -> nn.Module:
 
 
 def contrast(outputs: Maps, sources: Maps, key: Key[Array, '']) -> Float[Array, '']:
-    """Returns how far from telling where it is a place of an output is: PatchNCE on features that nobody trains.
+    """Returns PatchNCE in features that nobody trains: how badly places of an output are told apart by the source.
 
-    Each place of an output must be likest, by the cosine, to its own place of the source, among `PLACES` random ones;
-    the mean over layers. Features are first normalized over the places of their image, so that what all places have in
-    common, its colours foremost, counts for nothing. CUT trains a projection for this (Park et al. 2020, equation 3); a
-    frozen network holds lines in their place from the first step on, as Zheng et al. (2021, "The spatially-correlative
-    loss") found for self-similarities of VGG16's features.
+    Each of `PLACES` random places of an output, all where there are fewer, must be likest, by the cosine, to its own
+    place of the source; the mean over layers. Features are first normalized over the places of their image, so that
+    what all places have in common, its colours foremost, counts for nothing. CUT trains a projection for this (Park et
+    al. 2020, equation 3); a frozen network holds lines in their place from the first step on, as Zheng et al. (2021,
+    "The spatially-correlative loss") found for self-similarities of VGG16's features.
     """
     per_layer = []
     for layer, feature in outputs.items():

@@ -154,6 +154,7 @@ class _Stubs(dict):
         return {
             'patch_projection': lambda *maps: (maps, {}),
             'style_encoder': lambda x, domain: (jnp.zeros((2, 4)), {}),
+            'mapping_network': lambda latent, domain: (jnp.zeros((2, 4)), {}),
         }[name]
 
 
@@ -165,16 +166,20 @@ PLAYED = [
 ]
 
 
-def _played(name, options, side, feature_weight=1.0, networks=None, target=None):
+def _played(name, options, side, feature_weight=1.0, networks=None, source=None, target=None, seed=0):
     """What a side's phase of a method with the game gives, at images of zeros of the domains 0 (source) and 1."""
     changes = {'adversarial': 'lsgan', 'feature_network': 'alexnet', 'feature_weight': feature_weight}
     method = METHODS[name](**options, **changes)
     images = jnp.zeros((2, 8, 8, 3))
     batch = dict.fromkeys(('source', 'target', 'target_2'), images)
+    if source is not None:
+        batch['source'] = source
     if target is not None:
         batch['target'] = target
+    if 'latent' in options.get('passes', ()):
+        batch |= dict.fromkeys(('latent', 'latent_2'), jnp.zeros((2, 4)))
     batch |= {'source_domain': jnp.zeros(2, jnp.int32), 'target_domain': jnp.ones(2, jnp.int32)}
-    given = tiny.phase_input(networks or _Stubs(), batch)
+    given = tiny.phase_input(_Stubs() if networks is None else networks, batch, key=jax.random.key(seed))
     forwards = {forward.name: forward.function(given) for forward in method.forwards()}
     (phase,) = (phase for phase in method.phases() if phase.side == side)
     return phase.loss(given._replace(forwards=forwards))
@@ -253,16 +258,76 @@ def test_contrast_reaches_the_output_and_leaves_the_source():
     assert jnp.isfinite(flat).all()
 
 
-@pytest.mark.parametrize(('name', 'options', '_'), PLAYED)
-def test_contrast_with_the_sources_counts_by_its_weight_for_every_generator(name, options, _):
-    # Places of an image of one colour are all alike, so that each is found by chance.
-    weighted, without = (
-        _played(name, {**options, 'contrast_weight': weight}, 'generator') for weight in (3.0, 0.0)
-    )
-    terms = [value for term, value in weighted.scalars.items() if term.startswith('contrast')]
+class _Moving(_Stubs):
+    """Generators move images up, each by another number of rows; what no contrast is to see are NaNs."""
+
+    def __missing__(self, name):
+        if name == feature_game.FEATURES:
+            layers = feature_game.LAYERS['alexnet']
+            seen = layers[feature_game.CONTRASTED]
+            return lambda x: (x, {layer: x if layer in seen else x * jnp.nan for layer in layers})
+        if name.startswith('generator'):
+            rows = 2 if name == 'generator_b_to_a' else 1
+            return lambda x, *style: (jnp.roll(x, rows, axis=1), {'padded': x})
+        return super().__missing__(name)
+
+
+CONTRASTED = [
+    *((name, options) for name, options, _ in PLAYED),
+    ('cut', {'nce_layers': ('padded',), 'mirror': True, 'identity': False}),
+    ('stargan_v2', {'passes': ('latent',), 'reference_trains': 'all', 'r1_weight': 0.0}),
+]
+
+
+@pytest.mark.parametrize(('name', 'options'), CONTRASTED)
+@pytest.mark.parametrize('seed', [0, 1])  # mirrored and not
+def test_each_output_is_contrasted_with_its_own_source(name, options, seed):
+    source, target = jax.random.normal(jax.random.key(5), (2, 2, 8, 8, 3))
+
+    def played(weight):
+        changes = {**options, 'contrast_weight': weight}
+        return _played(
+            name, changes, 'generator', networks=_Moving(), source=source, target=target, seed=seed
+        )
+
+    weighted, without = played(3.0), played(0.0)
+    found = {term: value for term, value in weighted.scalars.items() if term.startswith('contrast')}
+    # All places are compared, so that their order does not matter.
+    moved = {rows: _contrast(jnp.roll(x, rows, axis=1), x) for rows, x in ((1, source), (2, target))}
+    expected = {'contrast': moved[1]}
+    if name == 'cyclegan':
+        expected = {'contrast_a_to_b': moved[1], 'contrast_b_to_a': moved[2]}
+    assert found.keys() == expected.keys()
+    for term, value in expected.items():
+        np.testing.assert_allclose(found[term], value, rtol=1e-4, err_msg=term)
     assert not any(term.startswith('contrast') for term in without.scalars)
-    np.testing.assert_allclose(terms, [np.log(8 * 8)] * (2 if name == 'cyclegan' else 1), rtol=1e-5)
-    np.testing.assert_allclose(weighted.loss - without.loss, 3 * sum(terms), rtol=1e-5)
+    np.testing.assert_allclose(weighted.loss - without.loss, 3 * sum(expected.values()), rtol=1e-4)
+
+
+def test_one_of_the_seeds_mirrors():
+    assert sorted(bool(jax.random.bernoulli(jax.random.key(seed))) for seed in (0, 1)) == [False, True]
+
+
+@pytest.mark.parametrize('name', feature_game.LAYERS)
+def test_contrast_has_two_places_or_more_to_tell_apart(name):
+    size = feature_game.SMALLEST_CONTRASTED[name]
+    game = FeatureGame(name, 'lsgan', contrast_weight=0.5)
+    game.check(size)
+    with pytest.raises(
+        ValueError, match=f'image_size is {size - 1}; feature_network={name!r}.* takes {size} and'
+    ):
+        game.check(size - 1)
+
+    def places(size):
+        image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+        module = feature_game.frozen_network(name, size)
+        (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+        layers = feature_game.LAYERS[name][feature_game.CONTRASTED]
+        return [features[layer].shape[1] * features[layer].shape[2] for layer in layers]
+
+    assert min(places(size)) > 1
+    if size > feature_game.SMALLEST[name]:
+        assert min(places(size - 1)) == 1
 
 
 def test_sources_are_real_in_their_own_domain_and_translations_fake_in_the_target_s():

@@ -35,11 +35,7 @@ LAYERS = {
 CONTRASTED = slice(1, 3)  # of a network's layers: strokes and parts, not colours
 PLACES, TEMPERATURE = 256, 0.1  # places of each map at most, of which a contrast tells one from the others
 SMALLEST = {'alexnet': 32, 'efficientnet_lite0': 4, 'vgg16': 8}  # px
-SMALLEST_CONTRASTED = {
-    'alexnet': 47,
-    'efficientnet_lite0': 9,
-    'vgg16': 8,
-}  # px: two places to tell apart, or more
+SMALLEST_CONTRASTED = {'alexnet': 47, 'efficientnet_lite0': 9, 'vgg16': 8}  # px: two places to tell apart
 Maps = dict[str, Float[Array, 'b _ _ _']]
 FEATURES = 'features'  # the frozen network's name among a method's
 

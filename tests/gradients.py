@@ -25,9 +25,9 @@ PLACES = 8  # fewer than the maps have, so that all devices must draw the same
 def main(methods: str, layouts: str, coordinator: str = '', count: str = '1', index: str = '0') -> None:
     if coordinator:
         jax.distributed.initialize(coordinator, int(count), int(index), cluster_detection_method='deactivate')
+    feature_game.PLACES = PLACES
     for name in methods.split(','):
         method, _, game = name.partition(':')
-        feature_game.PLACES = PLACES
         size = 64 if game else SIZE  # where AlexNet's maps have places to draw from
         changes = {'batch_size': BATCH_SIZE, 'image_size': size, 'method': FEATURES if game else {}}
         options = {'batch_size': BATCH_SIZE, 'image_size': size, 'seed': SEED}

@@ -24,6 +24,7 @@ from gan_transfer.methods.contract import Images, Method, Network, Networks, Net
 from gan_transfer.networks import efficientnet
 from gan_transfer.networks.feature_discriminator import FeatureDiscriminator
 from gan_transfer.networks.imagenet import NETWORKS
+from gan_transfer.networks.normalization import normalize_instances
 
 # Network -> the layers that are judged: texture to parts. Deeper ones tell what an image shows, which is to stay; of
 # EfficientNet all four sizes, as the paper has it.
@@ -32,7 +33,8 @@ LAYERS = {
     'efficientnet_lite0': ('stride_4', 'stride_8', 'stride_16', 'stride_32'),
     'vgg16': ('relu_1_2', 'relu_2_2', 'relu_3_3', 'relu_4_3'),
 }
-CONTRASTED = slice(1, 3)  # of a network's layers: strokes and parts, not colours
+# Of a network's layers: all but the deepest have their moments matched; strokes and parts, not colours, are contrasted.
+MATCHED, CONTRASTED = slice(None, -1), slice(1, 3)
 PLACES, TEMPERATURE = 256, 0.1  # places of each map at most, of which a contrast tells one from the others
 SMALLEST = {'alexnet': 32, 'efficientnet_lite0': 4, 'vgg16': 8}  # px
 SMALLEST_CONTRASTED = {'alexnet': 47, 'efficientnet_lite0': 9, 'vgg16': 8}  # px: two places to tell apart
@@ -148,10 +150,10 @@ class FeatureGame:
         discriminator: str,
         images: Images,
         *,
+        sources: Images,
+        key: Key[Array, ''],
         domain: Int[Array, 'b'] | None = None,
-        sources: Images | None = None,
         targets: Images | None = None,
-        key: Key[Array, ''] | None = None,
     ) -> tuple[Float[Array, ''], Scalars]:
         """Returns what the images' generator minimizes by its weights, and the terms to log; 0 without a game.
 
@@ -159,10 +161,10 @@ class FeatureGame:
           networks: all of the method's.
           discriminator: the name of the features' judge among them.
           images: generated ones.
-          domain: theirs, where there are several.
-          sources: what they were made from, to be kept where it is; or None.
+          sources: what they were made from, to be kept where it is.
+          key: of the places that are compared with the sources.
+          domain: the images', where there are several.
           targets: in whose style they are to be; or None.
-          key: of the places that are compared with the sources; needed with them.
         """
         if not self.network:
             return jnp.zeros(()), {}
@@ -171,19 +173,16 @@ class FeatureGame:
         adversarial = functools.partial(losses.generator_adversarial, self.adversarial)
         terms = {'feature_adversarial': _over_layers(adversarial, logits)}
         loss = self.weight * terms['feature_adversarial']
+
+        def compared(layers: slice, others: Images) -> tuple[Maps, Maps]:
+            names, theirs = LAYERS[self.network][layers], self._features(networks, others)
+            return {name: features[name] for name in names}, {name: theirs[name] for name in names}
+
         if targets is not None and self.moments_weight:
-            compared = LAYERS[self.network][:-1]
-            wanted = self._features(networks, targets)
-            terms['moments'] = losses.moment_matching(
-                *({layer: each[layer] for layer in compared} for each in (features, wanted))
-            )
+            terms['moments'] = losses.moment_matching(*compared(MATCHED, targets))
             loss += self.moments_weight * terms['moments']
-        if sources is not None and self.contrast_weight:
-            compared = LAYERS[self.network][CONTRASTED]
-            kept = self._features(networks, sources)
-            terms['contrast'] = contrast(
-                *({layer: each[layer] for layer in compared} for each in (features, kept)), key
-            )
+        if self.contrast_weight:
+            terms['contrast'] = contrast(*compared(CONTRASTED, sources), key)
             loss += self.contrast_weight * terms['contrast']
         return loss, terms
 
@@ -253,10 +252,7 @@ def contrast(outputs: Maps, sources: Maps, key: Key[Array, '']) -> Float[Array, 
 
 def _unit(features: Float[Array, 'b h w c'], places: Int[Array, 'n']) -> Float[Array, 'b n c']:
     """Returns unit vectors of some places' features, normalized over all places; in float32."""
-    features = features.astype(jnp.float32)
-    centred = features - features.mean((1, 2), keepdims=True)
-    scaled = centred * jax.lax.rsqrt(jnp.square(centred).mean((1, 2), keepdims=True) + 1e-4)
-    chosen = patches.at_places(scaled, places)
+    chosen = patches.at_places(normalize_instances(features.astype(jnp.float32), 1e-4), places)
     return chosen * jax.lax.rsqrt(jnp.square(chosen).sum(-1, keepdims=True) + 1e-6)
 
 

@@ -71,7 +71,7 @@ def test_every_layer_counts_the_same_however_many_places_it_has():
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
     assert loss == 1
     assert terms['feature_fake_sign'] == 0  # all textures are on the side of real images, no parts
-    loss, terms = game.generator_terms(networks, 'judge', images)
+    loss, terms = game.generator_terms(networks, 'judge', images, sources=images, key=jax.random.key(0))
     assert loss == terms['feature_adversarial'] == 0.5
 
 
@@ -95,14 +95,20 @@ def test_the_frozen_network_computes_in_float32_whatever_the_others_do(name):
     assert 'bf16[' not in program
 
 
+def _places(name, size):
+    """How many places each judged layer of a frozen network has, for images of one size."""
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    module = feature_game.frozen_network(name, size)
+    (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
+    shapes = [features[layer].shape for layer in feature_game.LAYERS[name]]
+    return [height * width for _, height, width, _ in shapes]
+
+
 @pytest.mark.parametrize('name', feature_game.LAYERS)
 def test_the_smallest_images_have_a_place_in_every_judged_layer(name):
     size = feature_game.SMALLEST[name]
     FeatureGame(name, 'lsgan').check(size)
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    module = feature_game.frozen_network(name, size)
-    (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
-    assert all(features[layer].size for layer in feature_game.LAYERS[name])
+    assert all(_places(name, size))
     with pytest.raises(ValueError, match=f'image_size is {size - 4}; feature_network={name!r} takes {size}'):
         FeatureGame(name, 'lsgan').check(size - 4)
 
@@ -317,17 +323,9 @@ def test_contrast_has_two_places_or_more_to_tell_apart(name):
         ValueError, match=f'image_size is {size - 1}; feature_network={name!r}.* takes {size} and'
     ):
         game.check(size - 1)
-
-    def places(size):
-        image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-        module = feature_game.frozen_network(name, size)
-        (_, features), _ = jax.eval_shape(module.init_with_output, jax.random.key(0), image)
-        layers = feature_game.LAYERS[name][feature_game.CONTRASTED]
-        return [features[layer].shape[1] * features[layer].shape[2] for layer in layers]
-
-    assert min(places(size)) > 1
+    assert min(_places(name, size)[feature_game.CONTRASTED]) > 1
     if size > feature_game.SMALLEST[name]:
-        assert min(places(size - 1)) == 1
+        assert min(_places(name, size - 1)[feature_game.CONTRASTED]) == 1
 
 
 def test_sources_are_real_in_their_own_domain_and_translations_fake_in_the_target_s():

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from configs._arguments import choices as _choices
 from gan_transfer import sharding
 from gan_transfer.errors import UserError, from_user
+from gan_transfer.evaluation.protocols import PROTOCOLS
 from gan_transfer.methods import METHODS
 from gan_transfer.optimizer import SCHEDULES
 
@@ -42,6 +43,9 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
     for count in config.evaluation.counts:
         if _number('evaluation.counts', count) < 1:
             raise UserError(f'evaluation.counts is {tuple(config.evaluation.counts)}; each must be from 1 on')
+    for name in config.evaluation.protocols:
+        if name not in PROTOCOLS:
+            raise UserError(f'unknown name {name!r} in evaluation.protocols{_choices(name, PROTOCOLS)}')
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
         _within(config, key, 0, 1)
     _within(config, 'average_decay', 0, 1, below=True)

@@ -169,6 +169,7 @@ def test_changed_keys_are_listed(tmp_path):
         ('data.crop_probability', 1.5, ('data.crop_probability is 1.5', 'to 1')),
         ('data.background', (0, 0), ('data.background',)),
         ('data.threads', 0, ('data.threads',)),
+        ('evaluation.protocols', ('paired',), ("'paired' in evaluation.protocols", "'paired_test'", 'egsde')),
         ('evaluation.counts', (20, -5), ('evaluation.counts is (20, -5)', 'from 1')),
         ('data.background', ('a', 'b', 'c'), ("data.background is 'a'", 'a number')),
         ('data.crop_scale', (0.5, None), ('data.crop_scale is None',)),

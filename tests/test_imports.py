@@ -11,7 +11,7 @@ MODES = ('train', 'evaluate', 'compare', 'translate', 'import_checkpoint', 'comp
 # Room -> the rooms of the package that it may import beside itself. The others may import all but the modes.
 MAY_IMPORT = {
     'collectives': {'sharding'},
-    'configs': {'errors', 'methods', 'optimizer', 'run_config', 'sharding'},
+    'configs': {'errors', 'evaluation', 'methods', 'optimizer', 'run_config', 'sharding'},
     'data': {'errors', 'run_config', 'sharding', 'storage'},
     'errors': {'storage'},
     'image_pool': {'random'},

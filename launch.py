@@ -286,6 +286,15 @@ def leave_with_one_line() -> Iterator[None]:
         fail(error, 1)
     except KeyboardInterrupt:
         fail(RuntimeError('interrupted'), 128 + signal.SIGINT)
+    except RuntimeError as error:  # of which JAX's is a kind
+        if not any(sign in str(error) for sign in ('RESOURCE_EXHAUSTED', 'Out of memory')):
+            raise
+        told = RuntimeError(
+            f'the device has too little memory ({str(error).splitlines()[0]}): lower batch_size or image_size, for '
+            'training raise accumulation or set rematerialize, else lower evaluate_batch_size or take smaller images'
+        )
+        told.__cause__ = error
+        fail(told, 1)
 
 
 def fail(error: Exception, status: int) -> NoReturn:

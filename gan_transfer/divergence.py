@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 
 from gan_transfer import processes, run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
-from gan_transfer.errors import RunStopped, from_user, stops_run
+from gan_transfer.errors import RunStopped, UserError, from_user, stops_run
 from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
 from gan_transfer.writer import METRICS
@@ -93,11 +93,22 @@ def examine(
 
 
 def rollbacks_behind(workdir: str, step: int) -> int:
-    """Returns how many rollbacks a run made for faults behind `step`, which its checkpoint does not know of."""
+    """Returns how many rollbacks a run made for faults behind `step`, which its checkpoint does not know of.
+
+    Raises:
+      UserError: where what a divergence left is damaged.
+    """
     folder = storage.place(workdir, FOLDER)
     with from_user(), storage.reached(folder):
-        records = [json.loads(storage.read(path)) for path in folder.glob(f'*/{RECORD}')]
-    return max((told.get('rollbacks', 0) for told in records if told['step'] > step), default=0)
+        records = {path: storage.read(path) for path in folder.glob(f'*/{RECORD}')}
+    rollbacks = 0
+    for path, text in records.items():
+        try:
+            told = json.loads(text)
+            rollbacks = max(rollbacks, told.get('rollbacks', 0) if told['step'] > step else 0)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f'{path} is damaged ({error}); remove its folder to go on without it') from error
+    return rollbacks
 
 
 def _keep(

@@ -3,7 +3,7 @@
 import importlib.metadata
 from typing import Any, NamedTuple
 
-from gan_transfer import processes
+from gan_transfer import processes, run_config
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.data.dataset import Dataset
 from gan_transfer.errors import UserError
@@ -11,7 +11,8 @@ from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
 from gan_transfer.writer import evaluated, last_images
 
-TRAINING_IMAGES = 'training_images'  # in what is remembered with a checkpoint
+TRAINING_IMAGES, UNREADABLE = 'training_images', 'unreadable'  # in what is remembered with a checkpoint
+LISTED = 3  # images in a note
 
 
 class Start(NamedTuple):
@@ -22,12 +23,14 @@ class Start(NamedTuple):
       state: None for a new run.
       about: what was remembered with the checkpoint.
       notes: what the user should know.
+      changes: of the training images since the checkpoint, `WHAT: old -> new`.
     """
 
     step: int
     state: GanState | None
     about: dict[str, Any]
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 def find_start(
@@ -55,8 +58,8 @@ def find_start(
 
     def read(step: int) -> Start:
         about = checkpoints.about(step)
-        _check(about, step, config, dataset, allow_change=allow_change)
-        return Start(step, checkpoints.restore(step, experiment.abstract_state), about)
+        changes = _check(about, step, config, dataset, allow_change=allow_change)
+        return Start(step, checkpoints.restore(step, experiment.abstract_state), about, changes=changes)
 
     start, damaged = checkpoints.newest(read, config.checkpoint.on_damage)
     if not damaged:
@@ -79,6 +82,7 @@ def remembered(dataset: Dataset, images: int) -> dict[str, Any]:
         'domains': list(dataset.domains),
         'data': dataset.name,
         TRAINING_IMAGES: dataset.training_images,
+        UNREADABLE: dataset.unreadable_training_images,
         'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
     }
 
@@ -90,15 +94,22 @@ def check_log(config: Any, workdir: str) -> None:
       UserError: where a second checkpoint was due, so that the first was whole.
     """
     images = processes.of_the_first(last_images(workdir))
-    if images >= 2 * config.checkpoint_every_images + config.batch_size:
+    saved = run_config.read(workdir) or {}  # a shorter interval now says nothing of what was due
+    every = max(config.checkpoint_every_images, saved.get('checkpoint_every_images', 0))
+    if images >= 2 * every + config.batch_size:
         raise UserError(
             f'{workdir} has the log of {images:.0f} images and no checkpoint to go on from: bring them back, or take '
             'another --workdir to begin anew'
         )
 
 
-def _check(about: dict[str, Any], step: int, config: Any, dataset: Dataset, *, allow_change: bool) -> None:
+def _check(
+    about: dict[str, Any], step: int, config: Any, dataset: Dataset, *, allow_change: bool
+) -> tuple[str, ...]:
     """Refuses to go on from a checkpoint whose steps, labels or order of samples would mean something else now.
+
+    Returns:
+      how the training images differ where that is allowed, and which of them can or cannot be read any more.
 
     Raises:
       UserError: where batch size, domains, or without `allow_change` the training images differ.
@@ -115,11 +126,25 @@ def _check(about: dict[str, Any], step: int, config: Any, dataset: Dataset, *, a
         )
     now = dataset.training_images
     then = about.get(TRAINING_IMAGES, now)
+    changes = []
     for name in domains:
-        if then[name] != now[name] and not allow_change:
-            count, before = len(dataset.train[name]), then[name].partition(' ')[0]
+        if then[name] == now[name]:
+            continue
+        count, before = len(dataset.train[name]), then[name].partition(' ')[0]
+        if not allow_change:
             other = f'{count}, then {before}' if before != str(count) else 'other names'
             raise UserError(
                 f'the training images of {name} are not those of the checkpoint of step {step} ({other}), and would '
                 'come in another order; go on all the same with --allow_config_change'
             )
+        changes.append(f'training images of {name}: {before} -> {count}')
+    unreadable = dataset.unreadable_training_images
+    before = about.get(UNREADABLE, unreadable)
+    if before != unreadable:
+        changes.append(f'unreadable training images: {_some(before)} -> {_some(unreadable)}')
+    return tuple(changes)
+
+
+def _some(names: list[str]) -> str:
+    more = f' and {len(names) - LISTED} more' if len(names) > LISTED else ''
+    return (', '.join(names[:LISTED]) or 'none') + more

@@ -34,7 +34,7 @@ def load(workdir: str) -> ConfigDict:
     Raises:
       UserError: where there is no run, or its config is damaged.
     """
-    saved = _read(workdir)
+    saved = read(workdir)
     if saved is None:
         raise UserError(
             f'no run in {workdir!r}: it has no {NAME}; --mode=train with --config=FILE starts one'
@@ -109,9 +109,10 @@ def check_unchanged(
       the differences, `key: old -> new`.
 
     Raises:
-      UserError: with the differences, unless `allow_change`; where the saved config is damaged.
+      UserError: with the differences, unless `allow_change`, or where they are of `NEVER`; where the saved config is
+        damaged.
     """
-    saved = _read(workdir)
+    saved = read(workdir)
     if saved is None:
         return []
     old = _flat(saved if defaults is None else _over(_plain(defaults), saved))
@@ -121,8 +122,8 @@ def check_unchanged(
         for key in sorted(old.keys() | new.keys())
         if old.get(key, missing) != new.get(key, missing) and not key.startswith(NO_TRAINING)
     ]
-    if lines and not allow_change:
-        never = any(line.startswith(NEVER) for line in lines)
+    never = any(line.startswith(NEVER) for line in lines)
+    if lines and (never or not allow_change):
         raise UserError(
             f'the run in {workdir} was started with another config ({"; ".join(lines)}); take another --workdir'
             + (
@@ -134,8 +135,12 @@ def check_unchanged(
     return lines
 
 
-def _read(workdir: str) -> dict[str, Any] | None:
-    """Returns what is saved, or None where there is nothing."""
+def read(workdir: str) -> dict[str, Any] | None:
+    """Returns what is saved with a run, or None where there is nothing.
+
+    Raises:
+      UserError: where that is damaged.
+    """
     with from_user():
         path = storage.place(workdir, NAME)
         if not storage.exists(path):

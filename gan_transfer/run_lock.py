@@ -30,13 +30,16 @@ def locked(workdir: str) -> Iterator[None]:
     path = storage.place(workdir, NAME)
     with from_user():
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open('a+')
+        # Nothing in a buffer: closing the file would try to write it once more, on a disk that is full.
+        file = path.open('ab+', buffering=0)
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise UserError(f'the run in {workdir} is being trained ({file.read().strip()})') from error
+            raise UserError(
+                f'the run in {workdir} is being trained ({file.read().decode(errors="replace").strip()})'
+            ) from error
         except OSError as error:
             print(
                 f'warning: {path} cannot be locked ({error.strerror}): nothing keeps a second training away',
@@ -44,6 +47,5 @@ def locked(workdir: str) -> Iterator[None]:
             )
         with stops_run(path):
             file.truncate(0)
-            file.write(f'process {os.getpid()} on {socket.gethostname()}')
-            file.flush()
+            file.write(f'process {os.getpid()} on {socket.gethostname()}'.encode())
         yield

@@ -54,6 +54,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
         start = find_start(checkpoints, experiment, config, dataset, allow_change=allow_change)
         if start.state is None:
             check_log(config, workdir)
+        changes += start.changes
         total = math.ceil(config.train_images / config.batch_size)
         report = Report(total=total * config.batch_size, done=start.step * config.batch_size)
         for line in (*(f'config changed: {change}' for change in changes), *start.notes):
@@ -70,8 +71,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
             run_config.note_changes(workdir, changes if start.step else [], start.step * config.batch_size)
             run_config.save(workdir, config)
         report.say(describe(config, dataset, experiment, start, total))
-        status = loop.run(start, total, owed=owed)
-        return _finish(report, workdir) if status == 0 else status
+        return loop.run(start, total, owed=owed) or _finish(report, workdir)
 
 
 class _Loop:

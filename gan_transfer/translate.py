@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -87,7 +88,8 @@ def translate(
         source = storage.place(source)
         styles, folder = _list_styles(target, seed)
         with storage.reached(source if storage.is_remote(source) else storage.place(output)):
-            jobs = _plan(source, output, [style.name for style in styles], overwrite=overwrite)
+            others = [path for path in (*(style.target for style in styles), mask) if path is not None]
+            jobs = _plan(source, output, [style.name for style in styles], others, overwrite=overwrite)
     run = open_run(config, workdir, folder=BEST if best else NEWEST)
     check_style(
         run,
@@ -162,8 +164,23 @@ def _seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def _plan(source: storage.Path, given: str, styles: Sequence[str], *, overwrite: bool) -> list[Job]:
-    """Returns what is read and what is written, having looked at all of it; `given` is where to."""
+def _plan(
+    source: storage.Path,
+    given: str,
+    styles: Sequence[str],
+    others: Sequence[storage.Path | str],
+    *,
+    overwrite: bool,
+) -> list[Job]:
+    """Returns what is read and what is written, having looked at all of it.
+
+    Args:
+      source: an image or a folder.
+      given: where to write.
+      styles: their names.
+      others: what else is read.
+      overwrite: whether what exists may be replaced; what is read never is.
+    """
     output = storage.place(given)
     if not source.exists():
         raise UserError(f'no such file or folder: --source={source}')
@@ -195,6 +212,10 @@ def _plan(source: storage.Path, given: str, styles: Sequence[str], *, overwrite:
     for written in outputs:
         if written.is_dir():
             raise UserError(f'--output: {written} is a folder, where an image would be written')
+    read = {os.path.realpath(path) for path in (*sources, *others)}
+    for written in outputs:
+        if os.path.realpath(written) in read:
+            raise UserError(f'--output: {written} is an image that is read; take another file or folder')
     there = [str(written) for written in outputs if written.exists()]
     if there and not overwrite:
         more = f' and {len(there) - 1} more' if len(there) > 1 else ''

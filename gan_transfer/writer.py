@@ -110,14 +110,14 @@ def last_images(workdir: str) -> float:
 
 def _lines_up_to(path: storage.Path, step: float) -> list[tuple[dict[str, Any], bytes]]:
     """Returns the lines of a file, if it is there, up to `step`, read and as they are; none cut short by a kill."""
-    text = storage.read(path).decode() if storage.exists(path) else ''
+    text = storage.read(path) if storage.exists(path) else b''
     kept = []
-    for line in text.splitlines():
+    for line in text.split(b'\n'):
         try:
             values = json.loads(line)
             known = values['step'] <= step
         except (ValueError, KeyError, TypeError):  # or no line of ours
             known = False
         if known:
-            kept.append((values, line.encode() + b'\n'))
+            kept.append((values, line + b'\n'))
     return kept

@@ -11,6 +11,8 @@ import pytest
 
 from gan_transfer import data as data_lib
 from gan_transfer.checkpoint import BEST, FINGERPRINTS
+from gan_transfer.divergence import rollbacks_behind
+from gan_transfer.errors import UserError
 from tests import smallest
 from tests.run_folder import about, error_line, left_by, metrics, steps
 
@@ -131,3 +133,12 @@ def test_when_a_rollback_counts_the_best_state_behind_it_is_aside(runs, pairs, l
     status, output = runs.finish(pairs, workdir, **options)
     assert status == 0, output
     assert left_by(workdir) == left_by(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize('text', ['', '{"step": ', '[3]', '{"rollbacks": 1}'])
+def test_a_damaged_record_is_named(text, tmp_path):
+    path = tmp_path / 'divergence' / '7' / 'divergence.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(UserError, match=r'divergence/7/divergence\.json is damaged'):
+        rollbacks_behind(str(tmp_path), 3)

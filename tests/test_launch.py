@@ -3,8 +3,11 @@
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+import launch
 from tests import command
 
 CYCLEGAN, STARGAN_V2 = (
@@ -93,6 +96,15 @@ def test_what_libraries_tell_beside_an_error_is_left_out():
     result = subprocess.run(program, cwd=command.ROOT, capture_output=True, text=True, check=True)
     (line,) = result.stderr.splitlines()
     assert line.endswith('a line that gives the root logger a handler')
+
+
+def test_too_little_memory_on_the_device_is_one_line(capsys):
+    with pytest.raises(SystemExit) as left, launch.leave_with_one_line():
+        jax.block_until_ready(jnp.zeros((2**52,)))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 1
+    assert line.startswith('error: the device has too little memory (')
+    assert 'lower batch_size' in line
 
 
 def test_help_names_every_mode_and_flag():

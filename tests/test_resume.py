@@ -1,11 +1,16 @@
 """Where a training goes on: what it refuses, and what it leaves behind."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 
+from configs import common
+from gan_transfer import resume, run_config
 from gan_transfer.checkpoint import BEST
+from gan_transfer.data import open_dataset
+from gan_transfer.errors import UserError
 from tests import command
 from tests.run_folder import error_line, left_by, metrics, steps
 
@@ -35,6 +40,8 @@ def test_other_training_images_are_refused_or_told_to_be_taken(runs, tmp_path):
     status, output = runs.finish(data, tmp_path / 'run', allow_change=True, **SHORT)
     assert status == 0, output
     assert f'resuming at {4 * (last - 4)} images' in output
+    assert f'config changed: training images of A: {count - 1} -> {count - 1}' in output
+    assert (tmp_path / 'run' / 'config_changes.jsonl').exists()
 
 
 def test_a_run_without_its_checkpoints_is_not_begun_anew_over_its_log(runs, pairs, tmp_path):
@@ -79,3 +86,45 @@ def test_a_full_disk_at_the_start_is_told_by_its_path(runs, pairs, tmp_path):
     assert 'cannot be written: File too large' in error_line(run.output())
     assert sorted(path.name for path in tmp_path.iterdir()) == files
     assert runs.finish(pairs, tmp_path, **SHORT)[0] == 0
+
+
+def test_other_test_images_set_the_best_state_aside(runs, tmp_path):
+    data, options = command.side_by_side_data(tmp_path / 'data'), {**SHORT, 'evaluate_every_images': 16}
+    assert runs.finish(data, tmp_path / 'run', **options)[0] == 0
+    (best,) = steps(tmp_path / 'run', BEST)
+    shutil.rmtree(tmp_path / 'run' / 'checkpoints' / str(steps(tmp_path / 'run')[-1]))
+    picture = np.concatenate([command.picture(100), 255 - command.picture(100)], 1)
+    command.write(data / 'test' / '100.png', picture)
+    status, output = runs.finish(data, tmp_path / 'run', **options)
+    assert status == 0, output
+    assert 'the best checkpoint was chosen on other test images' in output
+    assert (tmp_path / 'run' / 'aside' / f'best_{best}').is_dir()
+
+
+def test_a_shorter_interval_of_checkpoints_does_not_ask_for_one_that_was_never_due(tmp_path):
+    config = common.get_config()
+    run_config.save(str(tmp_path), config)
+    images = config.checkpoint_every_images - config.batch_size
+    (tmp_path / 'metrics.jsonl').write_text(json.dumps({'step': 7, 'images': images}) + '\n')
+    config.checkpoint_every_images = config.batch_size
+    resume.check_log(config, str(tmp_path))
+    (tmp_path / 'config.json').unlink()
+    with pytest.raises(UserError, match='no checkpoint to go on from'):
+        resume.check_log(config, str(tmp_path))
+
+
+def test_images_that_can_be_read_again_are_told(tmp_path):
+    config = common.get_config()
+    for i in range(20):
+        for domain in ('cat', 'dog'):
+            command.write(tmp_path / 'train' / domain / f'{i}.png', command.picture(i))
+    broken = tmp_path / 'train' / 'cat' / '2.png'
+    good = broken.read_bytes()
+    broken.write_bytes(b'')
+    config.data.update(
+        source='folder', path=str(tmp_path), cache=str(tmp_path / 'cache'), max_corrupt_share=0.1
+    )
+    about = resume.remembered(open_dataset(config), config.batch_size)
+    broken.write_bytes(good)
+    changes = resume._check(about, 1, config, open_dataset(config), allow_change=False)
+    assert changes == ('unreadable training images: train/cat/2.png -> none',)

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from gan_transfer.checkpoint import DamagedCheckpoint
+from gan_transfer.errors import RunStopped
 from gan_transfer.inference import open_run
 from gan_transfer.run_lock import locked
 from tests import command, smallest
@@ -260,6 +261,14 @@ def test_a_signal_in_the_last_evaluation_ends_the_run_which_then_makes_it(runs, 
     assert found['checkpoints']['checkpoints', 20].pop('owed_evaluation')
     assert not expected['checkpoints']['checkpoints', 20].pop('owed_evaluation')
     assert found == expected
+
+
+def test_a_full_disk_at_the_lock_is_one_line(small_disk):
+    with contextlib.suppress(OSError), (small_disk / 'ballast').open('wb', buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(RunStopped, match='lock cannot be written: No space left'), locked(str(small_disk)):
+        pass
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, capsys):

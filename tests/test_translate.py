@@ -212,7 +212,17 @@ def test_an_output_that_cannot_be_written_is_refused_first(output, overwrite, tm
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder.png' / 'a.png').mkdir(parents=True)
     with pytest.raises(UserError, match=r'file is a file|is a folder'):
-        translation._plan(source, str(tmp_path / output), [''], overwrite=overwrite)
+        translation._plan(source, str(tmp_path / output), [''], [], overwrite=overwrite)
+
+
+@pytest.mark.parametrize('overwrite', [True, False])
+def test_no_image_that_is_read_is_written_over(overwrite, tmp_path):
+    for name in ('a.png', 'a_0.png'):
+        command.write(tmp_path / 'in' / name, command.picture(0))
+    target = command.write(tmp_path / 'targets' / 'a.png', command.picture(1))
+    for output, styles in (('in', ['']), ('in', ['0', '1']), ('targets', [''])):
+        with pytest.raises(UserError, match='is an image that is read'):
+            translation._plan(tmp_path / 'in', str(tmp_path / output), styles, [target], overwrite=overwrite)
 
 
 @pytest.mark.xdist_group('stargan_v2_run')

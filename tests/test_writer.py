@@ -37,9 +37,9 @@ def test_a_line_cut_short_is_dropped(tmp_path):
     assert [line['step'] for line in lines(tmp_path)] == [1, 2]
 
 
-@pytest.mark.parametrize('line', ['{"images": 4}', '[3]', '7', 'null', '{"step": "2"}'])
+@pytest.mark.parametrize('line', [b'{"images": 4}', b'[3]', b'7', b'null', b'{"step": "2"}', b'\0\xff'])
 def test_a_line_that_is_none_of_ours_is_dropped(line, tmp_path):
-    (tmp_path / 'metrics.jsonl').write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    (tmp_path / 'metrics.jsonl').write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
     Writer(tmp_path, 2).close()
     assert [line['step'] for line in lines(tmp_path)] == [1, 2]
 

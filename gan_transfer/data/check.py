@@ -1,5 +1,6 @@
 """Finds unreadable images before training starts, and remembers the answer."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from absl import logging
 
 from gan_transfer import storage
 from gan_transfer.data.dataset import Images
-from gan_transfer.data.decode import read_image
+from gan_transfer.data.decode import READER, read_image
 from gan_transfer.data.progress import track
 
 LISTED = 10  # files that an error names
@@ -31,7 +32,7 @@ def find_unreadable(
 
     The result is kept in `cache` by modification time and size, so that the next start, with whichever domains of the
     folder, only looks at what changed, and again at what could not be read at all: rights and drives come back without
-    a new time.
+    a new time. Another version of the reader looks at everything.
 
     Args:
       root: the data set's folder.
@@ -64,6 +65,15 @@ def find_unreadable_records(
         part.read(index)
 
     return _find(folder, dict.fromkeys(places, stamp), read, cache, threads)
+
+
+def forget(root: Path, cache: Path, key: str) -> None:
+    """Lets the next start look again at an image that cannot be read any more: its file may tell nothing of that."""
+    record = _record(root, cache)
+    known = _load(record)
+    if known.pop(key, None) is not None:
+        with contextlib.suppress(OSError):  # the run ends for the image, not for a full disk
+            _save(record, known)
 
 
 def note_unreadable(
@@ -113,8 +123,7 @@ def _find(
     root: Path, stamps: dict[str, str], read: Callable[[str], Any], cache: Path, threads: int
 ) -> dict[str, str]:
     """Reads the names whose stamp is new; returns name -> reason for what, then or earlier, could not be read."""
-    place = os.fsencode(root if storage.is_remote(root) else root.resolve())
-    record = cache / f'checked_{hashlib.sha256(place).hexdigest()[:16]}.json'
+    record = _record(root, cache)
     known = _load(record)
     new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
     if new:
@@ -129,6 +138,12 @@ def _find(
                 'images are checked anew at every start: %s cannot be written: %s', record, error.strerror
             )
     return {name: known[name][1] for name in stamps if known[name][1]}
+
+
+def _record(root: Path, cache: Path) -> Path:
+    """Returns the file that remembers what a reader of this version found in a folder."""
+    place = os.fsencode(root if storage.is_remote(root) else root.resolve())
+    return cache / f'checked_{hashlib.sha256(place + READER.encode()).hexdigest()[:16]}.json'
 
 
 def _reason(read: Callable[[str], Any], name: str) -> tuple[str, bool]:

@@ -75,6 +75,7 @@ class Images:
       read: reads image number i as uint8 [h, w, 3]; ValueError when it can't be decoded.
       faults: where unreadable images are counted.
       memory: decides which decoded images are kept.
+      forget: is told the key of an image that cannot be read any more, so that the next start looks at it again.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class Images:
         read: Callable[[int], np.ndarray],
         faults: Faults,
         memory: MemoryBudget,
+        forget: Callable[[str], None] = lambda key: None,
     ):
         self.keys = tuple(keys)
         self._read = read
         self._faults = faults
         self._memory = memory
+        self._forget = forget
         self._kept: dict[int, Example] = {}
         self._unreadable: dict[int, str] = {}
 
@@ -111,7 +114,12 @@ class Images:
             return self
         kept = [index for index in range(len(self)) if index not in self._unreadable]
         keys = [self.keys[index] for index in kept]
-        return Images(keys, lambda index: self._read(kept[index]), self._faults, self._memory)
+        return Images(keys, lambda index: self._read(kept[index]), self._faults, self._memory, self._forget)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The keys of the images that are noted as unreadable, in their order."""
+        return tuple(self.keys[index] for index in sorted(self._unreadable))
 
     def __getitem__(self, index: int) -> Example:
         """Returns image `index`, or the next readable one.
@@ -133,6 +141,7 @@ class Images:
             try:
                 example = Example(self.keys[index], self._read(index))
             except (ValueError, OSError) as error:
+                self._forget(self.keys[index])
                 raise RunStopped(
                     f'{self.keys[index]} cannot be read: {storage.first_line(error)}; when the images were looked '
                     'through it could be; the same command looks anew, and goes on'
@@ -180,6 +189,11 @@ class Dataset:
     def training_images(self) -> dict[str, str]:
         """Domain -> the number of its training images and a digest of their names, in their order."""
         return {name: _count_and_digest(images.keys) for name, images in self.train.items()}
+
+    @functools.cached_property
+    def unreadable_training_images(self) -> list[str]:
+        """The names of the training images that others stand in for."""
+        return [key for images in self.train.values() for key in images.unreadable]
 
     @functools.cached_property
     def test_images(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+import PIL.TiffImagePlugin
 
 from gan_transfer import storage
 
@@ -19,6 +20,8 @@ MAX_PIXELS = 2**26
 MAX_FILE_BYTES = 2**29
 # Beyond rows of 2^31 bits Pillow raises MemoryError, whatever memory there is.
 MAX_SIDE = 2**20
+# What it depends on whether a file can be read, beside the file.
+READER = f'2, Pillow {PIL.__version__}'
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 
 
@@ -35,7 +38,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
     - Grey becomes three equal channels; a palette is looked up; CMYK, YCbCr, HSV and Lab go to RGB by Pillow's
       formulas, without colour profiles (as in torchvision's default loader).
     - Alpha, also that of a palette or of one transparent colour: composited on `background`, on the stored values.
-    - 16 bits per channel: the upper 8 are kept, grey or colour.
+    - 16 bits per channel: the upper 8 are kept, grey or colour. Grey TIFFs of 9 to 15 bits are an error.
     - Floating-point pixels have no defined range and are an error.
     - More than MAX_PIXELS, MAX_SIDE or MAX_FILE_BYTES are an error before they are read, and so is what is no regular
       file.
@@ -63,9 +66,16 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
             if max(width, height) > MAX_SIDE:
                 raise ValueError(f'{width}x{height} px have a side of more than {MAX_SIDE}')
             image.load()
+            inverted = False
+            if image.format == 'TIFF' and image.mode.startswith('I;16'):
+                bits = image.tag_v2.get(PIL.TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
+                if bits != 16:
+                    raise ValueError(f'pixels of {bits} bits; those of 8 and 16 are read')
+                # Pillow turns pictures of which white is 0 round where they have 8 bits, and leaves these.
+                inverted = image.tag_v2.get(PIL.TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
             if image.format == 'PNG' and 'transparency' in image.info:
                 image.info['transparency'] = _key_in_8_bits(image, depth=data[24])
-            return _to_rgb(PIL.ImageOps.exif_transpose(image), background)
+            return _to_rgb(PIL.ImageOps.exif_transpose(image), background, inverted=inverted)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image of a known format ({", ".join(FORMATS)})') from None
     except MemoryError as error:  # what a header claims is within the bounds: says nothing of the file
@@ -106,9 +116,10 @@ def _key_in_8_bits(image: PIL.Image.Image, depth: int) -> int | bytes | tuple[in
     return key
 
 
-def _to_rgb(image: PIL.Image.Image, background: Sequence[int]) -> np.ndarray:
+def _to_rgb(image: PIL.Image.Image, background: Sequence[int], *, inverted: bool = False) -> np.ndarray:
     if image.mode.startswith('I'):  # 16-bit grey, in 16 or 32 bits
         values = np.asarray(image).astype(np.int64)
+        values = 65535 - values if inverted else values
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f'grey values {values.min()}..{values.max()} are not of 16 bits')
         rgb = np.repeat((values >> 8).astype(np.uint8)[:, :, None], 3, axis=2)

@@ -80,12 +80,13 @@ def open_folder(
         if not found[name].train:
             raise ValueError(_empty_domain(found[name].folder, path))
     faults, memory = Faults(), MemoryBudget()
+    forget = functools.partial(check.forget, root, cache)
     places: dict[str, Path] = {}
 
     def images(files: Sequence[Path], half: int | None) -> Images:
         keys = [printable(file.relative_to(root).as_posix()) for file in files]
         places.update(zip(keys, files, strict=True))
-        return Images(keys, functools.partial(_read, files, background, half), faults, memory)
+        return Images(keys, functools.partial(_read, files, background, half), faults, memory, forget)
 
     train = {name: images(found[name].train, found[name].half) for name in names}
     test = {name: images(found[name].test, found[name].half) for name in names}

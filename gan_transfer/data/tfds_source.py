@@ -5,7 +5,7 @@ preparing; their data can be prepared on any machine and copied.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,11 @@ def open_tfds(
         raise ValueError(f'{source} is not prepared in {data_dir}: run with --mode=prepare first')
     image_name = _feature(builder, tfds.features.Image, source)
     endings = [name.removeprefix('train') for name in splits if name.startswith('train') and name != 'train']
-    faults, memory = Faults(), MemoryBudget()
-    open_split = functools.partial(_Split, builder, source, image_name, tuple(background), faults, memory)
+    folder, faults, memory = Path(builder.data_path), Faults(), MemoryBudget()
+    forget = functools.partial(check.forget, folder, cache)
+    open_split = functools.partial(
+        _Split, builder, source, image_name, tuple(background), faults, memory, forget
+    )
     if len(endings) > 1:
         names = select_domains(domains, sorted(endings), source)
         train = {name: open_split(f'train{name}').images() for name in names}
@@ -110,7 +113,6 @@ def open_tfds(
             raise ValueError(f'{source} has no training images of the domain {name!r}')
     empty = Images((), _no_image, faults, memory)
     test = {name: test.get(name, empty) for name in names}
-    folder = Path(builder.data_path)
     unreadable = check.find_unreadable_records(folder, (*train.values(), *test.values()), cache, threads)
     test = check.note_unreadable(unreadable, train, test, max_corrupt_share)
     return Dataset(
@@ -163,6 +165,7 @@ class _Split:
         background: tuple[int, ...],
         faults: Faults,
         memory: MemoryBudget,
+        forget: Callable[[str], None],
         split: str,
     ):
         self._folder = Path(builder.data_path)
@@ -176,13 +179,14 @@ class _Split:
                 f'{source} is prepared in a format that needs TensorFlow; prepare it anew: {error}'
             ) from None
         self._split, self._image_name, self._background = split, image_name, background
-        self._faults, self._memory = faults, memory
+        self._faults, self._memory, self._forget = faults, memory, forget
 
     def images(self, positions: Sequence[int] | None = None) -> Images:
         """Returns the images at `positions`, or all."""
         positions = range(len(self.records)) if positions is None else positions
         keys = [f'{self._split}/{position}' for position in positions]
-        return Images(keys, functools.partial(self._read, positions), self._faults, self._memory)
+        read = functools.partial(self._read, positions)
+        return Images(keys, read, self._faults, self._memory, self._forget)
 
     def _read(self, positions: Sequence[int], index: int) -> np.ndarray:
         content = records.read(self._folder, self.records, positions[index], self._image_name)

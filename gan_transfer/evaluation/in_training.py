@@ -13,7 +13,8 @@ from gan_transfer.evaluation.evaluator import Evaluator
 from gan_transfer.inference import Translator
 from gan_transfer.state import GanState
 
-VALUE, MEASURE = 'evaluation', 'evaluation_measure'  # in what is remembered with the best checkpoint
+# In what is remembered with the best checkpoint.
+VALUE, MEASURE, TEST_IMAGES = 'evaluation', 'evaluation_measure', 'test_images'
 
 
 class EvaluationLeft(Exception):
@@ -33,12 +34,13 @@ class InTraining:
         self._translator = Translator(experiment, config.evaluate_batch_size, must_be_finite=False)
         self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
         self._batch_size = config.batch_size
+        self._test_images = dataset.test_images
         self._best, self._best_step, self._last = math.inf, None, math.nan
         step = self._checkpoints.latest()
         if step is not None:
             try:
                 about = self._checkpoints.about(step)
-                reason = self._other_measure(about)
+                reason = self._not_comparable(about)
             except DamagedCheckpoint as error:
                 if config.checkpoint.on_damage == 'error':
                     raise
@@ -49,15 +51,15 @@ class InTraining:
                 places = self._checkpoints.set_aside(step)
                 print(f'warning: {reason}; moved to {", ".join(places)}', file=sys.stderr)
 
-    def _other_measure(self, about: dict[str, Any]) -> str | None:
-        """Returns what is to be said where the best checkpoint was chosen by another measure than is asked for now."""
+    def _not_comparable(self, about: dict[str, Any]) -> str | None:
+        """Returns what is to be said where the best checkpoint's value cannot be compared with those to come."""
         now = list(self._evaluator.headline)
         then = about.get(MEASURE, now)
-        if then == now:
-            return None
-        return (
-            f'the best checkpoint was chosen by {", ".join(then)}; the config now asks for {", ".join(now)}'
-        )
+        if then != now:
+            return f'the best checkpoint was chosen by {", ".join(then)}; the config now asks for {", ".join(now)}'
+        if about.get(TEST_IMAGES, self._test_images) != self._test_images:
+            return 'the best checkpoint was chosen on other test images'
+        return None
 
     def __call__(
         self, step: int, state: GanState, about: dict[str, Any], interrupted: Callable[[], bool]
@@ -85,7 +87,8 @@ class InTraining:
         self._last = processes.of_the_first(results[protocol]['mean'][measure])
         if self._last < self._best:
             self._best, self._best_step = self._last, step
-            self._checkpoints.save(step, state, {**about, VALUE: self._last, MEASURE: [protocol, measure]})
+            chosen = {VALUE: self._last, MEASURE: [protocol, measure], TEST_IMAGES: self._test_images}
+            self._checkpoints.save(step, state, {**about, **chosen})
         return {
             f'evaluation/{name}/{key}': value
             for name, result in results.items()

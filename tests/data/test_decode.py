@@ -166,3 +166,28 @@ def test_want_of_memory_says_nothing_of_the_file(monkeypatch, tmp_path):
 def test_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / 'nothing.png')
+
+
+def grey_tiff(values, bits, photometric):
+    """A TIFF of one row of grey, such as Pillow does not write: of 8, 12 or 16 bits, with white as 0 or as the most."""
+    if bits == 12:
+        data = int(''.join(f'{value:012b}' for value in values), 2).to_bytes(len(values) * 12 // 8, 'big')
+    else:
+        data = np.array(values, f'<u{bits // 8}').tobytes()
+    tags = {256: len(values), 257: 1, 258: bits, 259: 1, 262: photometric, 277: 1, 278: 1, 279: len(data)}
+    tags[273] = 8 + 2 + 12 * (len(tags) + 1) + 4
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b'II*\0' + struct.pack('<IH', 8, len(tags)) + entries + bytes(4) + data
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize(('photometric', 'expected'), [(0, (255, 127, 0)), (1, (0, 128, 255))])
+def test_white_of_a_tiff_may_be_0(bits, photometric, expected):
+    half = 0x80 << (bits - 8)
+    image = read_image(grey_tiff([0, half, 2**bits - 1], bits, photometric))
+    np.testing.assert_array_equal(image[0, :, 0], expected)
+
+
+def test_tiffs_of_12_bits_are_no_dark_pictures():
+    with pytest.raises(ValueError, match='pixels of 12 bits'):
+        read_image(grey_tiff([0, 4095], 12, 1))

@@ -218,6 +218,20 @@ def test_an_image_that_breaks_later_ends_the_run_and_is_replaced_from_the_next_s
     assert opened(max_corrupt_share=0.5).train['cat'][1].key == 'train/cat/2.png'
 
 
+def test_an_image_whose_file_tells_nothing_of_its_damage_is_looked_at_again(opened, root):
+    afhq(root)
+    assert opened().faults.count == 0
+    path = root / 'train' / 'cat' / '1.png'
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(RunStopped, match='the same command looks anew'):
+        opened(max_corrupt_share=0.5).train['cat'][1]
+    dataset = opened(max_corrupt_share=0.5)
+    assert dataset.train['cat'][1].key == 'train/cat/2.png'
+    assert dataset.unreadable_training_images == ['train/cat/1.png']
+
+
 class TestCheck:
     @pytest.fixture
     def read(self):

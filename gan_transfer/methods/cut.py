@@ -104,6 +104,10 @@ class Cut(FeatureMethod):
         for name in self.nce_layers:
             if name not in names:
                 raise ValueError(f'nce_layers has {name!r}; choose from {", ".join(names)}')
+        if self.patches < 2 and self.nce_weight:
+            raise ValueError(
+                f'patches is {self.patches}; contrast needs 2 or more to tell apart, or nce_weight=0'
+            )
         if not self.nce_layers:
             raise ValueError(f'nce_layers is empty; choose from {", ".join(names)}')
 

@@ -3,7 +3,8 @@
 A discriminator of pixels has to learn from the few images at hand what matters in a picture. One that sees the frozen
 features of such a network knows it from the start, and drives the generator to the target style in a fraction of the
 images (Sauer et al. 2021, "Projected GANs converge faster"; there in place of the discriminator of pixels). The paper's
-choice is an EfficientNet-Lite, which costs far less than VGG16, and no distance of the evaluation is measured by it.
+choice is an EfficientNet-Lite, which costs far less than VGG16; of the evaluation only what becomes of an image's class
+is measured by it.
 
 The same features can tie outputs to the images that they are made of: to the target image by their moments, wherever
 it has them, and to the source by a contrast of places, whatever colours are there.
@@ -48,7 +49,7 @@ class FeatureGame:
 
     Attributes:
       network: the frozen network, one of `LAYERS`; '' for no such game.
-      adversarial: the kind of loss, one of `losses.ADVERSARIAL`.
+      adversarial: the kind of loss, one of `losses.ADVERSARIAL` but 'wasserstein': no penalty bounds these judges.
       weight: of the generator's adversarial term.
       moments_weight: of the distance between output and target image in what `losses.moment_matching` compares, by
         the layers that are judged but for the deepest.
@@ -72,6 +73,11 @@ class FeatureGame:
         smallest, why = SMALLEST.get(name, 0), ''
         if self.contrast_weight and SMALLEST_CONTRASTED.get(name, 0) > smallest:
             smallest, why = SMALLEST_CONTRASTED[name], f' with contrast_weight={self.contrast_weight}'
+        if name and self.adversarial == 'wasserstein':
+            raise ValueError(
+                f"adversarial is 'wasserstein' and feature_network {name!r}: nothing bounds a critic of features; "
+                'choose another loss, or no feature_network'
+            )
         if image_size < smallest:
             raise ValueError(
                 f'image_size is {image_size}; feature_network={name!r}{why} takes {smallest} and more'

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan_transfer.evaluation import Evaluator
+from gan_transfer.evaluation import Evaluator, tables
 from gan_transfer.evaluation import evaluator as evaluator_module
 from gan_transfer.evaluation.features import make_features
 from gan_transfer.evaluation.outputs import translate_all
@@ -139,7 +139,6 @@ def test_the_truth_in_the_style_of_the_very_target_image():
             make_method(),
             'default compares sets of 6 images and more; outlined has 5 train',
         ),
-        ({'protocols': ('best',)}, make_method(), "'best' in evaluation.protocols; choose from default"),
         ({'protocols': ('cut_test_test',)}, make_method(), 'evaluation.inception=PATH'),
         ({'protocols': ('cut_test_test',), 'inception': '/no/file.pth'}, make_method(), 'no/file.pth'),
     ],
@@ -148,6 +147,24 @@ def test_what_cannot_be_measured_is_refused(evaluation, method, message):
     dataset = make_dataset(train=5 if evaluation.get('protocols') == ('default',) else 9)
     with pytest.raises(ValueError, match=message):
         Evaluator(make_config(**evaluation), dataset, method, [(0, 1)])
+
+
+def test_images_too_small_for_a_measure_are_refused_before_any_training():
+    config = make_config(protocols=('paired_test',))
+    config.image_size = 8
+    with pytest.raises(ValueError, match='image_size is 8; paired_test measures SSIM, which takes 11 px'):
+        Evaluator(config, make_dataset(), make_method(), [(0, 1)])
+
+
+@pytest.mark.parametrize(('network', 'told'), [('vgg16', 'style'), ('efficientnet_lite0', 'class'), ('', '')])
+def test_measures_by_a_network_that_the_generator_was_trained_on_are_told(network, told, capsys):
+    method = make_method()
+    method.feature_network = network
+    results = Evaluator(make_config(protocols=('default',)), make_dataset(), method, [(0, 1)])(keep)
+    assert told in results['default'].get('trained_on', '')
+    tables.print_results(results, 'final')
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert ('trained on features of' in printed) == bool(network)
 
 
 def test_an_unreadable_training_image_is_left_out():

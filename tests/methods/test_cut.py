@@ -88,6 +88,7 @@ def test_patch_nce_is_smallest_where_every_query_is_its_own_key():
     [
         ({'nce_layers': ('block_9',)}, "nce_layers has 'block_9'; choose from padded, down_0"),
         ({'nce_layers': ()}, 'nce_layers is empty'),
+        ({'patches': 1}, 'patches is 1; contrast needs 2'),
         ({'temperature': 0.0}, 'temperature is 0.0; it must be above 0'),
     ],
 )

@@ -113,6 +113,11 @@ def test_the_smallest_images_have_a_place_in_every_judged_layer(name):
         FeatureGame(name, 'lsgan').check(size - 4)
 
 
+def test_a_critic_of_features_that_nothing_bounds_is_refused():
+    with pytest.raises(ValueError, match="adversarial is 'wasserstein' and feature_network 'vgg16'"):
+        FeatureGame('vgg16', 'wasserstein').check(64)
+
+
 @pytest.mark.parametrize('method', ['cut', 'cyclegan', 'stargan_v2'])
 def test_an_unknown_network_is_refused(method):
     with pytest.raises(

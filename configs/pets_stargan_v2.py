@@ -2,9 +2,9 @@
 
     python launch.py --config=configs/pets_stargan_v2.py --workdir=runs/pets_stargan_v2
 
-Forty minutes of a CPU core. `equal_time.py`'s StarGAN v2 with the paper's two passes, a second game on features of VGG16
-and the quickstart's skips and norms. Nothing but the games says what of a target image is style: the generator finds
-that furs may have any colour, and backgrounds few.
+Forty minutes of a CPU core. `equal_time.py`'s StarGAN v2 with the paper's two passes, a second game on features of
+VGG16 and the quickstart's skips and norms. Nothing but the games says what of a target image is style: the generator
+finds that furs may have any colour, and backgrounds few.
 """
 
 from configs import common, equal_time

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, UInt8
 
 from gan_transfer import feature_networks
 from gan_transfer.evaluation.outputs import Translated
-from gan_transfer.evaluation.protocols import TRUTH
+from gan_transfer.evaluation.protocols import FOLLOWED, TRUTH
 from gan_transfer.metrics import paired, semantics, structure, style
 
 Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
@@ -45,6 +45,7 @@ MEASURES = {
     'ssim': Measure('SSIM', True, of_source=True),
     'psnr': Measure('PSNR, dB', True, of_source=True),
     'lpips_alexnet': Measure('LPIPS, alex', False, of_source=True),
+    FOLLOWED: Measure('target followed', True, of_source=True, share=True),
     'source_l2': Measure('L2 to source', None),
     'source_psnr': Measure('PSNR to source, dB', None),
     'source_ssim': Measure('SSIM to source', None),
@@ -124,6 +125,7 @@ def make(networks: Networks) -> Compute:
     """
     functions = (
         (TRUTH, _of_truth(networks)),
+        ((FOLLOWED,), _followed),
         (OF_SOURCE, _of_source()),
         (OF_DEEP_FEATURES, _of_deep_features(networks)),
         (OF_CLASSES, _of_classes(networks)),
@@ -153,6 +155,18 @@ def _of_truth(networks: Networks) -> Callable[[Translated, int, np.ndarray], Val
         )
 
     return compute
+
+
+def _followed(batch: Translated, output: int, images: np.ndarray) -> Values:
+    """Whether images are nearer, by absolute error, to what is true for their target image than for another.
+
+    1 or 0, and 0.5 where they are as near: the mean is 0.5 for what knows nothing of its target image.
+    """
+    nearer, other = (
+        np.abs(images.astype(np.int64) - truth).sum((1, 2, 3))
+        for truth in (batch.truths[output], batch.others[output])
+    )
+    return {FOLLOWED: (1 + np.sign(other - nearer)) / 2}
 
 
 def _pixels(images: Images, truth: Images) -> dict[str, Float[Array, 'b']]:

@@ -25,6 +25,8 @@ class Translated(NamedTuple):
       targets: the target images of each output; None where there are none.
       target_keys: the keys of these images in the data set.
       truths: the true images of each output; None where none is asked for.
+      others: for the truth in the style of the target image, what is true in the style of the next source's; None for
+        other truths.
     """
 
     count: int
@@ -34,6 +36,7 @@ class Translated(NamedTuple):
     targets: list[np.ndarray] | None
     target_keys: list[list[str]] | None
     truths: list[np.ndarray] | None
+    others: list[np.ndarray] | None = None
 
 
 def load_images(
@@ -102,19 +105,21 @@ def translate_all(
             given = [{'target': images} for images in targets]
         else:
             given, targets = [{}] * protocol.outputs, None
-        truths = None
+        truths = others = None
         if protocol.truth == 'paired':
             truths = [load(dataset.test[target_name], indices)] * protocol.outputs
         elif protocol.truth == 'reference':
-            truths = [
-                np.stack(
-                    [
-                        dataset.truth(sources.keys[i], styles.keys[j], target_name)
-                        for i, j in zip(indices, row, strict=True)
-                    ]
-                )
-                for row in chosen
-            ]
+            truth = functools.partial(_truth, dataset, sources, styles, target_name, indices)
+            truths = [truth(row[indices]) for row in drawn]
+            others = [truth(np.roll(row, -1)[indices]) for row in drawn]
         outputs = [translate({**fixed, **style}) for style in given]
         keys = [[styles.keys[i] for i in row] for row in chosen] if targets else None
-        yield Translated(count, indices, fixed['source'], outputs, targets, keys, truths)
+        yield Translated(count, indices, fixed['source'], outputs, targets, keys, truths, others)
+
+
+def _truth(
+    dataset: Any, sources: Any, styles: Any, target: str, indices: list[int], of_style: np.ndarray
+) -> np.ndarray:
+    """Returns the contents of some sources, each drawn in the style of an image of the domain `target`."""
+    pairs = zip(indices, of_style, strict=True)
+    return np.stack([dataset.truth(sources.keys[i], styles.keys[j], target) for i, j in pairs])

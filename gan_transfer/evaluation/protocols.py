@@ -10,6 +10,7 @@ from collections.abc import Sequence
 DISTANCES = ('kid', 'fid')  # kernel and Fréchet distance; a name is completed by the features: kid_vgg16
 NEIGHBOURS = ('precision', 'recall', 'density', 'coverage')
 TRUTH = ('absolute_error', 'ssim', 'psnr', 'lpips_alexnet')
+FOLLOWED = 'target_followed'
 RETRIEVAL = {'retrieval_top1': 1, 'retrieval_top5': 5}
 
 SMALLEST_SET = 6  # images
@@ -88,8 +89,8 @@ PROTOCOLS = {
         about="translated test images against the truth: the source's content in the style of the target image; "
         'values in [0, 1], 8 bits a channel; LPIPS 0.1 by AlexNet; factors read by the recognizer',
         headline='lpips_alexnet',
-        shown=('absolute_error', 'lpips_alexnet', 'content_kept', 'style_taken'),
-        measures=TRUTH,
+        shown=('absolute_error', 'lpips_alexnet', FOLLOWED, 'content_kept', 'style_taken'),
+        measures=(*TRUTH, FOLLOWED),
         truth='reference',
     ),
     'cut_test_test': Protocol(

@@ -120,6 +120,34 @@ def test_the_truth_in_the_style_of_the_very_target_image():
             assert true[0, 0, 0] == i + keys[image.tobytes()] % 200
 
 
+@pytest.mark.parametrize('length', [3, 13])
+def test_outputs_that_follow_their_target_image_are_told_from_others(length):
+    """Where the truths of two target images are the same nothing can be told: half a point."""
+
+    def truth(source, target, domain):
+        del source, domain
+        return np.full((made_data.SIZE,) * 2 + (3,), 60 * (int(target) % 4), np.uint8)
+
+    def draw(batch):
+        return np.stack([truth('', keys[image.tobytes()], '') for image in batch['target']])
+
+    dataset = make_dataset(truth=truth)
+    images = dataset.train['outlined']
+    keys = {images[i].image.tobytes(): images.keys[i] for i in range(len(images))}
+    config = make_config(protocols=('reference_truth',))
+    config.evaluate_batch_size = length
+    evaluator = Evaluator(config, dataset, REFERENCE, [(0, 1)])
+    given = []
+    (row,) = evaluator(lambda batch: given.append(batch) or draw(batch))['reference_truth']['directions']
+    values = np.concatenate([draw(batch)[:, 0, 0, 0] for batch in given])[:13].astype(int)
+    ties = values == np.roll(values, -1)
+    assert 0 < ties.sum() < 13
+    assert row['translated']['target_followed'] == pytest.approx(1 - ties.mean() / 2)
+    (row,) = evaluator(lambda batch: 180 - draw(batch))['reference_truth']['directions']
+    opposite, others = np.abs(180 - 2 * values), np.abs(180 - values - np.roll(values, -1))
+    assert row['translated']['target_followed'] == pytest.approx(np.mean(1 + np.sign(others - opposite)) / 2)
+
+
 @pytest.mark.parametrize(
     ('evaluation', 'method', 'message'),
     [

@@ -45,7 +45,7 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
             raise UserError(f'evaluation.counts is {tuple(config.evaluation.counts)}; each must be from 1 on')
     for name in config.evaluation.protocols:
         if name not in PROTOCOLS:
-            raise UserError(f'unknown name {name!r} in evaluation.protocols{_choices(name, PROTOCOLS)}')
+            raise UserError(f'unknown name {name!r} in evaluation.protocols{_choices(str(name), PROTOCOLS)}')
     for key in ('data.crop_probability', 'data.max_corrupt_share'):
         _within(config, key, 0, 1)
     _within(config, 'average_decay', 0, 1, below=True)

@@ -32,7 +32,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     run = open_run(config, workdir)
     with from_user():
         dataset = processes.after_the_first(lambda: data.open_dataset(config))
-    processes.check_alike(dataset.found, 'the images that can be read')
+    processes.check_alike(dataset.found, data.FOUND_OTHERS)
     if dataset.domains != run.domains:
         raise UserError(
             f'the run was trained on {", ".join(run.domains)}, the data has {", ".join(dataset.domains)}'
@@ -45,19 +45,18 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     gallery = Gallery(run.domains, config.evaluation.gallery_images)
     with from_user():
         final = evaluator(lambda batch: translator(run.params, batch), gallery.watch)
-    about, checkpoint = _about(config, dataset, run), _about_checkpoint(config, run)
+    about, checkpoint = _about(config, dataset, run), _about_checkpoint(run)
     earlier = _earlier(about, workdir) if processes.is_first() else {}
     results = {**about, 'checkpoint': checkpoint, 'protocols': _with_earlier(final, earlier, checkpoint)}
-    images = run.step * config.batch_size
 
     def report() -> list[storage.Path]:
         if not processes.is_first():
             return []
-        print_results(final, f'final checkpoint, after {images} images')
+        print_results(final, f'final checkpoint, after {run.images} images')
         places = [_write(results, workdir)]
         if config.evaluation.gallery_images:
             places.insert(0, storage.place(workdir, PAGE))
-            gallery.write(places[0], f'{config.method.name} after {images} images')
+            gallery.write(places[0], f'{config.method.name} after {run.images} images')
         return places
 
     with from_user():
@@ -66,12 +65,11 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
     if best is not None:
         with from_user():
             found = evaluator(lambda batch: translator(best.params, batch))
-        checkpoint = _about_checkpoint(config, best)
+        checkpoint = _about_checkpoint(best)
         protocols = _with_earlier(found, earlier.get('best', {}), checkpoint)
         results['best'] = {'checkpoint': checkpoint, 'protocols': protocols}
         if processes.is_first():
-            images = best.step * config.batch_size
-            print_results(found, f'best checkpoint by these test images, after {images} images')
+            print_results(found, f'best checkpoint by these test images, after {best.images} images')
             with from_user():
                 _write(results, workdir)
     for place in places:
@@ -183,5 +181,5 @@ def _about(config: Any, dataset: data.Dataset, run: Run) -> dict[str, Any]:
     }
 
 
-def _about_checkpoint(config: Any, run: Run) -> dict[str, int]:
-    return {'step': run.step, 'images': run.step * config.batch_size}
+def _about_checkpoint(run: Run) -> dict[str, int]:
+    return {'step': run.step, 'images': run.images}

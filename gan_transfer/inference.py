@@ -80,6 +80,7 @@ class Run(NamedTuple):
     step: int
     directions: tuple[tuple[int, int], ...]
     image_size: int
+    images: int  # seen in training
 
 
 def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
@@ -110,7 +111,9 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
                 f'the run in {workdir!r} translates nothing: the files that it was imported from have no generator'
             )
         ways = tuple(map(tuple, directions))
-        return Run(experiment, state.translate_params, domains, step, ways, config.image_size)
+        return Run(
+            experiment, state.translate_params, domains, step, ways, config.image_size, about['images']
+        )
 
     with contextlib.closing(checkpoints):
         run, damaged = checkpoints.newest(read, config.checkpoint.on_damage)

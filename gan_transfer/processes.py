@@ -203,14 +203,14 @@ def of_the_first(value: float) -> float:
     return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
-def check_alike(text: str, what: str) -> None:
+def check_alike(text: str, otherwise: str) -> None:
     """Compares what every process of a run has found for itself, and must have found alike.
 
     Raises:
-      UserError: in every process, where the texts of two of them are not the same.
+      UserError: `otherwise`, in every process, where the texts of two of them are not the same.
     """
     if jax.process_count() == 1:
         return
     own = np.frombuffer(hashlib.sha256(text.encode()).digest(), np.int32)
     if (multihost_utils.process_allgather(own) != own).any():
-        raise UserError(f'{what} differ from process to process')
+        raise UserError(otherwise)

@@ -137,7 +137,9 @@ def _check(
                 f'the training images of {name} are not those of the checkpoint of step {step} ({other}), and would '
                 'come in another order; go on all the same with --allow_config_change'
             )
-        changes.append(f'training images of {name}: {before} -> {count}')
+        changes.append(
+            f'training images of {name}: {before} -> {count if before != str(count) else "others"}'
+        )
     unreadable = dataset.unreadable_training_images
     before = about.get(UNREADABLE, unreadable)
     if before != unreadable:

@@ -76,7 +76,8 @@ def note_changes(workdir: str, changes: list[str], images: int) -> None:
 
     Args:
       workdir: the run's folder.
-      changes: of `check_unchanged`; where there are none, nothing is written.
+      changes: of `check_unchanged` and of the data; where there are none, or the last line tells the same, nothing is
+        written.
       images: that the run has seen.
 
     Raises:
@@ -86,8 +87,10 @@ def note_changes(workdir: str, changes: list[str], images: int) -> None:
     if changes:
         with stops_run(path):
             before = storage.read(path) if storage.exists(path) else b''
-            line = json.dumps({'images': images, 'changes': changes}) + '\n'
-            storage.write(path, before + line.encode())
+            line = (json.dumps({'images': images, 'changes': changes}) + '\n').encode()
+            # Changes of the data are seen at every start until there is a checkpoint behind them.
+            if before.splitlines(keepends=True)[-1:] != [line]:
+                storage.write(path, before + line)
 
 
 def to_json(config: ConfigDict) -> str:
@@ -109,8 +112,7 @@ def check_unchanged(
       the differences, `key: old -> new`.
 
     Raises:
-      UserError: with the differences, unless `allow_change`, or where they are of `NEVER`; where the saved config is
-        damaged.
+      UserError: with the differences, unless `allow_change`; where the saved config is damaged.
     """
     saved = read(workdir)
     if saved is None:
@@ -122,8 +124,8 @@ def check_unchanged(
         for key in sorted(old.keys() | new.keys())
         if old.get(key, missing) != new.get(key, missing) and not key.startswith(NO_TRAINING)
     ]
-    never = any(line.startswith(NEVER) for line in lines)
-    if lines and (never or not allow_change):
+    if lines and not allow_change:
+        never = any(line.startswith(NEVER) for line in lines)
         raise UserError(
             f'the run in {workdir} was started with another config ({"; ".join(lines)}); take another --workdir'
             + (

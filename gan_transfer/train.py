@@ -46,7 +46,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
     changes = run_config.check_unchanged(workdir, config, allow_change=allow_change, defaults=defaults)
     with from_user():
         dataset = processes.after_the_first(lambda: data.open_dataset(config))
-        processes.check_alike(dataset.found, 'the images that can be read')
+        processes.check_alike(dataset.found, data.FOUND_OTHERS)
         make_method(config).check(config.image_size, len(dataset.domains))
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh(**config.mesh))
     with locked(workdir):
@@ -57,7 +57,7 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
         changes += start.changes
         total = math.ceil(config.train_images / config.batch_size)
         report = Report(total=total * config.batch_size, done=start.step * config.batch_size)
-        for line in (*(f'config changed: {change}' for change in changes), *start.notes):
+        for line in (*(f'changed: {change}' for change in changes), *start.notes):
             report.say(line)
         owed = owes_evaluation(config, workdir, start)
         if start.state is not None and start.step >= total and not owed:

@@ -88,7 +88,8 @@ def translate(
         source = storage.place(source)
         styles, folder = _list_styles(target, seed)
         with storage.reached(source if storage.is_remote(source) else storage.place(output)):
-            others = [path for path in (*(style.target for style in styles), mask) if path is not None]
+            others = [style.target for style in styles if style.target is not None]
+            others += [storage.place(mask)] if mask is not None else []
             jobs = _plan(source, output, [style.name for style in styles], others, overwrite=overwrite)
     run = open_run(config, workdir, folder=BEST if best else NEWEST)
     check_style(
@@ -168,7 +169,7 @@ def _plan(
     source: storage.Path,
     given: str,
     styles: Sequence[str],
-    others: Sequence[storage.Path | str],
+    others: Sequence[storage.Path],
     *,
     overwrite: bool,
 ) -> list[Job]:

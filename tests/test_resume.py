@@ -40,7 +40,7 @@ def test_other_training_images_are_refused_or_told_to_be_taken(runs, tmp_path):
     status, output = runs.finish(data, tmp_path / 'run', allow_change=True, **SHORT)
     assert status == 0, output
     assert f'resuming at {4 * (last - 4)} images' in output
-    assert f'config changed: training images of A: {count - 1} -> {count - 1}' in output
+    assert f'changed: training images of A: {count - 1} -> others' in output
     assert (tmp_path / 'run' / 'config_changes.jsonl').exists()
 
 

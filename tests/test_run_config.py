@@ -93,12 +93,3 @@ def test_changes_are_kept_with_the_images_seen(tmp_path):
         {'images': 8, 'changes': ['a: 1 -> 2']},
         {'images': 16, 'changes': ['a: 2 -> 3', 'b: 0 -> 1']},
     ]
-
-
-@pytest.mark.parametrize('allow_change', [True, False])
-def test_what_a_run_cannot_change_is_refused_whatever_is_allowed(allow_change, tmp_path):
-    config = common.get_config()
-    run_config.save(tmp_path, config)
-    config.batch_size *= 2
-    with pytest.raises(UserError, match='a run cannot change that'):
-        run_config.check_unchanged(tmp_path, config, allow_change=allow_change)

@@ -172,9 +172,10 @@ def _stamp(path: Path) -> str:
 
 def _load(record: Path) -> dict[str, list[str]]:
     try:
-        return json.loads(record.read_text())
+        known = json.loads(record.read_text())
     except (OSError, ValueError):  # not there yet, or cut off: check again
-        return {}
+        known = None
+    return known if isinstance(known, dict) else {}
 
 
 def _save(record: Path, known: dict[str, list[str]]) -> None:

@@ -17,6 +17,13 @@ from gan_transfer.errors import RunStopped
 MEMORY_BYTES = 512 * 2**20
 
 
+# What is said where processes of a run differ in `Dataset.found`: each may have a cache of its own.
+FOUND_OTHERS = (
+    'the images that can be read differ from process to process; remove checked_*.json from data.cache on all machines '
+    'to have all looked at again'
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Example:
     """One image: `key` names it (code points or file name), `image` is uint8 [h, w, 3] RGB."""
@@ -144,7 +151,7 @@ class Images:
                 self._forget(self.keys[index])
                 raise RunStopped(
                     f'{self.keys[index]} cannot be read: {storage.first_line(error)}; when the images were looked '
-                    'through it could be; the same command looks anew, and goes on'
+                    'through it could be; the same command looks at it again, and goes on with another in its place'
                 ) from error
             if self._memory.take(example.image.nbytes):
                 # Two threads may decode one image at once and count it twice: that wastes a little, and no lock is

@@ -178,10 +178,9 @@ class Evaluator:
         if protocol.truth == 'paired':
             result['meaning'] = ALIGNED
         network = getattr(self._method, 'feature_network', '')
-        if protocol.features in protocols.MEASURED_BY and network in protocols.MEASURED_BY:
+        if measured := protocols.measured_by(protocol).get(network):
             result['trained_on'] = (
-                f'trained on features of {network}, by which {protocols.MEASURED_BY[network]} are measured: compare '
-                'these with other such runs'
+                f'trained on features of {network}, which {measured} go by: compare these with other such runs only'
             )
         return result
 

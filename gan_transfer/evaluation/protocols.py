@@ -14,11 +14,6 @@ FOLLOWED = 'target_followed'
 RETRIEVAL = {'retrieval_top1': 1, 'retrieval_top5': 5}
 
 SMALLEST_SET = 6  # images
-# Network -> what our own protocol measures by it; a method may have trained its generator on the same features.
-MEASURED_BY = {
-    'vgg16': 'distances of sets, coverage, retrieval, structure and style',
-    'efficientnet_lite0': 'measures of the class',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +146,16 @@ PROTOCOLS = {
 def features_name(protocol: Protocol) -> str:
     """Returns the end of the names of distances: what they were measured by, the resizing where it matters."""
     return f'inception_{protocol.resize}' if protocol.features == 'inception' else protocol.features
+
+
+def measured_by(protocol: Protocol) -> dict[str, str]:
+    """Returns network -> what is measured by it, of those that a method may have trained its generator on."""
+    found = {'alexnet': 'LPIPS'} if 'lpips_alexnet' in protocol.measures else {}
+    if protocol.features == 'vgg16':
+        found['vgg16'] = 'distances of sets, coverage, retrieval, structure and style'
+    if 'class_kept' in protocol.measures:
+        found['efficientnet_lite0'] = 'measures of the class'
+    return found
 
 
 def choose(names: Sequence[str], *, sets: bool, paired: bool, reference: bool) -> dict[str, Protocol]:

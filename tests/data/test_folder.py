@@ -225,7 +225,7 @@ def test_an_image_whose_file_tells_nothing_of_its_damage_is_looked_at_again(open
     status = path.stat()
     path.write_bytes(bytes(status.st_size))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    with pytest.raises(RunStopped, match='the same command looks anew'):
+    with pytest.raises(RunStopped, match='the same command looks at it again'):
         opened(max_corrupt_share=0.5).train['cat'][1]
     dataset = opened(max_corrupt_share=0.5)
     assert dataset.train['cat'][1].key == 'train/cat/2.png'

@@ -184,15 +184,25 @@ def test_images_too_small_for_a_measure_are_refused_before_any_training():
         Evaluator(config, make_dataset(), make_method(), [(0, 1)])
 
 
-@pytest.mark.parametrize(('network', 'told'), [('vgg16', 'style'), ('efficientnet_lite0', 'class'), ('', '')])
-def test_measures_by_a_network_that_the_generator_was_trained_on_are_told(network, told, capsys):
+@pytest.mark.parametrize(
+    ('network', 'protocol', 'told'),
+    [
+        ('vgg16', 'default', 'style'),
+        ('efficientnet_lite0', 'default', 'class'),
+        ('alexnet', 'default', ''),
+        ('alexnet', 'paired_test', 'LPIPS'),
+        ('vgg16', 'paired_test', ''),
+        ('', 'default', ''),
+    ],
+)
+def test_measures_by_a_network_that_the_generator_was_trained_on_are_told(network, protocol, told, capsys):
     method = make_method()
     method.feature_network = network
-    results = Evaluator(make_config(protocols=('default',)), make_dataset(), method, [(0, 1)])(keep)
-    assert told in results['default'].get('trained_on', '')
+    results = Evaluator(make_config(protocols=(protocol,)), make_dataset(), method, [(0, 1)])(keep)
+    assert told in results[protocol].get('trained_on', '')
     tables.print_results(results, 'final')
     printed = ' '.join(capsys.readouterr().out.split())
-    assert ('trained on features of' in printed) == bool(network)
+    assert ('trained on features of' in printed) == bool(told)
 
 
 def test_an_unreadable_training_image_is_left_out():

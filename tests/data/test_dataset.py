@@ -94,7 +94,9 @@ def test_an_image_that_cannot_be_read_any_more_has_no_stand_in(error):
 
     made = images(read)
     assert made[1].key == 'image 1'
-    with pytest.raises(RunStopped, match=f'image 2 cannot be read: {error}; .* the same command looks at it again'):
+    with pytest.raises(
+        RunStopped, match=f'image 2 cannot be read: {error}; .* the same command looks at it again'
+    ):
         made[2]
     away.clear()
     assert made[2].key == 'image 2'

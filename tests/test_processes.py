@@ -276,7 +276,8 @@ def test_processes_that_found_other_images_unreadable_are_refused(mode, trained,
     arguments = (f'--mode={mode}', f'--workdir={trained}', *more)
     for status, _, lines in map(command.end, command.start_all(arguments, environments=caches)):
         assert status == 2
-        assert 'error: the images that can be read differ from process to process' in lines
+        (line,) = (line for line in lines if line.startswith('error: '))
+        assert line.startswith('error: the images that can be read differ from process to process')
 
 
 def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_before(trained, tmp_path):

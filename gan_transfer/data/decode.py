@@ -66,13 +66,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
             if max(width, height) > MAX_SIDE:
                 raise ValueError(f'{width}x{height} px have a side of more than {MAX_SIDE}')
             image.load()
-            inverted = False
-            if image.format == 'TIFF' and image.mode.startswith('I;16'):
-                bits = image.tag_v2.get(PIL.TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
-                if bits != 16:
-                    raise ValueError(f'pixels of {bits} bits; those of 8 and 16 are read')
-                # Pillow turns pictures of which white is 0 round where they have 8 bits, and leaves these.
-                inverted = image.tag_v2.get(PIL.TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+            inverted = image.format == 'TIFF' and image.mode.startswith('I;16') and _white_is_0(image)
             if image.format == 'PNG' and 'transparency' in image.info:
                 image.info['transparency'] = _key_in_8_bits(image, depth=data[24])
             return _to_rgb(PIL.ImageOps.exif_transpose(image), background, inverted=inverted)
@@ -114,6 +108,14 @@ def _key_in_8_bits(image: PIL.Image.Image, depth: int) -> int | bytes | tuple[in
     if image.mode == 'RGB' and depth == 16:
         return tuple(value >> 8 for value in key)
     return key
+
+
+def _white_is_0(image: PIL.TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether 16-bit grey is still to be turned round, as Pillow does for 8 bits only; ValueError for other bits."""
+    bits = image.tag_v2.get(PIL.TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
+    if bits != 16:
+        raise ValueError(f'pixels of {bits} bits; those of 8 and 16 are read')
+    return image.tag_v2.get(PIL.TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _to_rgb(image: PIL.Image.Image, background: Sequence[int], *, inverted: bool = False) -> np.ndarray:

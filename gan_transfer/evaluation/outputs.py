@@ -89,6 +89,7 @@ def translate_all(
     else:  # the outputs of a source by different images: those by one would differ in nothing
         orders = [rng.permutation(len(styles)) for _ in range(len(sources))]
         drawn = np.stack([np.resize(order, protocol.outputs) for order in orders], axis=1)
+    following = np.roll(drawn, -1, axis=1)  # the next source's target images
     codes = rng.normal(size=(protocol.outputs, len(sources), method.latent_size or 1)).astype(np.float32)
     for count, indices in in_batches(len(sources), config.evaluate_batch_size):
         fixed = {
@@ -97,7 +98,7 @@ def translate_all(
             'target_domain': np.full(len(indices), target, np.int32),
         }
         fixed = {name: fixed[name] for name in method.translate_fields if name in fixed}
-        chosen = [[int(row[i]) for i in indices] for row in drawn]
+        chosen = [row[indices].tolist() for row in drawn]
         if latent:
             given, targets = [{'latent': row[indices]} for row in codes], None
         elif takes_target:
@@ -110,15 +111,15 @@ def translate_all(
             truths = [load(dataset.test[target_name], indices)] * protocol.outputs
         elif protocol.truth == 'reference':
             truth = functools.partial(_truth, dataset, sources, styles, target_name, indices)
-            truths = [truth(row[indices]) for row in drawn]
-            others = [truth(np.roll(row, -1)[indices]) for row in drawn]
+            truths = [truth(row) for row in chosen]
+            others = [truth(row[indices].tolist()) for row in following]
         outputs = [translate({**fixed, **style}) for style in given]
         keys = [[styles.keys[i] for i in row] for row in chosen] if targets else None
         yield Translated(count, indices, fixed['source'], outputs, targets, keys, truths, others)
 
 
 def _truth(
-    dataset: Any, sources: Any, styles: Any, target: str, indices: list[int], of_style: np.ndarray
+    dataset: Any, sources: Any, styles: Any, target: str, indices: list[int], of_style: list[int]
 ) -> np.ndarray:
     """Returns the contents of some sources, each drawn in the style of an image of the domain `target`."""
     pairs = zip(indices, of_style, strict=True)

@@ -15,6 +15,7 @@ from gan_transfer.evaluation.evaluator import about_versions
 from gan_transfer.evaluation.gallery import Gallery
 from gan_transfer.evaluation.protocols import PROTOCOLS
 from gan_transfer.evaluation.tables import print_results
+from gan_transfer.experiment import open_dataset
 from gan_transfer.inference import Run, Translator, open_run
 
 NAME, PAGE = 'evaluation.json', 'gallery.html'
@@ -30,9 +31,7 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
       UserError: where there is no checkpoint, or a protocol cannot be run.
     """
     run = open_run(config, workdir)
-    with from_user():
-        dataset = processes.after_the_first(lambda: data.open_dataset(config))
-    processes.check_alike(dataset.found, data.FOUND_OTHERS)
+    dataset = open_dataset(config)
     if dataset.domains != run.domains:
         raise UserError(
             f'the run was trained on {", ".join(run.domains)}, the data has {", ".join(dataset.domains)}'

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
-from gan_transfer import random, sharding, step
+from gan_transfer import data, processes, random, sharding, step
+from gan_transfer.errors import from_user
 from gan_transfer.importers import feature_weights
 from gan_transfer.methods import METHODS
 from gan_transfer.methods.contract import Method, Network, NetworkSettings
@@ -93,6 +94,22 @@ def make_state(
         memory=method.memory(batch_size, image_size),
         fault=Fault(jnp.full((), -1, jnp.int32), jnp.full((), -1, jnp.int32)),
     )
+
+
+def open_dataset(config: Any) -> data.Dataset:
+    """Opens the data of a config in all processes of a run, in the first before the others, which it prepares for.
+
+    Raises:
+      UserError: where it cannot be opened, or processes, which may have a cache each, differ in what they can read.
+    """
+    with from_user():
+        dataset = processes.after_the_first(lambda: data.open_dataset(config))
+    processes.check_alike(
+        dataset.found,
+        'the images that can be read differ from process to process; remove checked_*.json from data.cache on all '
+        'machines to have all looked at again',
+    )
+    return dataset
 
 
 def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:

@@ -14,7 +14,7 @@ from gan_transfer.collapse import CollapseWatch
 from gan_transfer.divergence import Diverged
 from gan_transfer.errors import RunStopped, from_user
 from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining
-from gan_transfer.experiment import Experiment, make_experiment, make_method
+from gan_transfer.experiment import Experiment, make_experiment, make_method, open_dataset
 from gan_transfer.interruption import Interruption
 from gan_transfer.report import Report, cached_programs, describe, shown_terms
 from gan_transfer.resume import Start, check_log, find_start, owes_evaluation, remembered
@@ -44,9 +44,8 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
     """
     started = time.monotonic()
     changes = run_config.check_unchanged(workdir, config, allow_change=allow_change, defaults=defaults)
+    dataset = open_dataset(config)
     with from_user():
-        dataset = processes.after_the_first(lambda: data.open_dataset(config))
-        processes.check_alike(dataset.found, data.FOUND_OTHERS)
         make_method(config).check(config.image_size, len(dataset.domains))
     experiment = make_experiment(config, domains=len(dataset.domains), mesh=sharding.make_mesh(**config.mesh))
     with locked(workdir):

@@ -4,7 +4,7 @@ A source (emoji, glyphs, pets, folder, tfds) opens as a `Dataset`: domains of im
 turns it into batches that are a pure function of the seed and the step.
 """
 
-from gan_transfer.data.dataset import FOUND_OTHERS, Dataset, Example
+from gan_transfer.data.dataset import Dataset, Example
 from gan_transfer.data.decode import EXTENSIONS, has_image_name, read_image
 from gan_transfer.data.folder import list_images
 from gan_transfer.data.pipeline import abstract_batch, check_dataset, make_pipeline
@@ -13,7 +13,6 @@ from gan_transfer.data.transforms import resize
 
 __all__ = [
     'EXTENSIONS',
-    'FOUND_OTHERS',
     'Dataset',
     'Example',
     'abstract_batch',

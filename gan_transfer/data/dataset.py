@@ -17,13 +17,6 @@ from gan_transfer.errors import RunStopped
 MEMORY_BYTES = 512 * 2**20
 
 
-# What is said where processes of a run differ in `Dataset.found`: each may have a cache of its own.
-FOUND_OTHERS = (
-    'the images that can be read differ from process to process; remove checked_*.json from data.cache on all machines '
-    'to have all looked at again'
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class Example:
     """One image: `key` names it (code points or file name), `image` is uint8 [h, w, 3] RGB."""

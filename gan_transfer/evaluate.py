@@ -113,7 +113,8 @@ def evaluate_folders(
         found = evaluation.compare_folders(config, real, generated, source, resize=resize)
     folders = {'real': real, 'generated': generated} | ({} if source is None else {'source': source})
     results = {**folders, 'versions': about_versions(), 'protocols': found}
-    resized = f', resized to {config.image_size} px' if resize else ''
+    own = any(PROTOCOLS[name].reals_at_own_size for name in found)
+    resized = f', {"but for real images " if own else ""}resized to {config.image_size} px' if resize else ''
     print_results(found, f'{generated} against {real}{resized}')
     with from_user():
         print(_write(results, workdir))

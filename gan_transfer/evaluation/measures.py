@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, UInt8
 
 from gan_transfer import feature_networks
 from gan_transfer.evaluation.outputs import Translated
-from gan_transfer.evaluation.protocols import FOLLOWED, TRUTH
+from gan_transfer.evaluation.protocols import FOLLOWED, TRUTH, Protocol
 from gan_transfer.metrics import paired, semantics, structure, style
 
 Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
@@ -85,6 +85,15 @@ def measure(name: str) -> Measure:
 def closer(name: str, value: float, other: float) -> bool:
     """Whether `value` is better than `other`."""
     return value > other if measure(name).higher_is_better else value < other
+
+
+def check_size(name: str, protocol: Protocol, image_size: int) -> None:
+    """Raises ValueError where images of so many pixels are too small for a protocol's measures."""
+    smallest = 2 * paired.SSIM_RADIUS + 1
+    if {'ssim', 'source_ssim'} & set(protocol.measures) and image_size < smallest:
+        raise ValueError(
+            f'images have {image_size} px; {name} measures SSIM, which takes {smallest} px and more'
+        )
 
 
 def comparable(row: dict, name: str) -> float:

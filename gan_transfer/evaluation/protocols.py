@@ -26,7 +26,9 @@ class Protocol:
       shown: the measures in the table on the terminal; all are in `evaluation.json`.
       features: what sets of images are compared by; empty: sets are not compared.
       resize: of the images for Inception, `feature_networks.RESIZES`.
-      interpolation: of test and training images to `image_size`, 'cubic' or 'linear'.
+      interpolation: of what is translated, and what translations are compared with one by one, to `image_size`: 'cubic'
+        or 'linear' ...
+      reals_interpolation: ... and of real images that sets are compared with, and all images of folders.
       reals: the split of the target domain that translated test images are compared with.
       reals_at_own_size: whether these are measured without resizing them to `image_size` first.
       styles: where the target images of methods that take one come from: 'train' or 'test' images of the target domain;
@@ -44,6 +46,7 @@ class Protocol:
     features: str = ''
     resize: str = 'legacy'
     interpolation: str = 'cubic'
+    reals_interpolation: str = 'cubic'
     reals: str = 'test'
     reals_at_own_size: bool = False
     styles: str = 'train'
@@ -106,12 +109,12 @@ PROTOCOLS = {
     'egsde_celeba_hq': dataclasses.replace(
         EGSDE,
         about='EGSDE (Zhao et al. 2022) from male to female faces of CelebA-HQ in the split of StarGAN v2: 1000 test '
-        'images against all training images of the target domain; bilinear to image_size and to 299 px, and '
+        'images against all training images of the target domain, bilinear to image_size; all bilinear to 299 px, and '
         "normalized as a classifier's input before FID's Inception scales them once more",
         headline='fid_inception_egsde_celeba_hq',
         shown=('fid_inception_egsde_celeba_hq', 'source_l2', 'source_psnr', 'source_ssim'),
         resize='egsde_celeba_hq',
-        interpolation='linear',
+        reals_interpolation='linear',
         reals='train',
         reals_at_own_size=False,
         counts=(1000, 1000),
@@ -122,6 +125,7 @@ PROTOCOLS = {
         headline='fid_torchvision',
         shown=('fid_torchvision', 'diversity', 'diversity_batch_mean'),
         interpolation='linear',
+        reals_interpolation='linear',
         features='torchvision',
         reals='train',
         styles='latent',
@@ -134,6 +138,7 @@ PROTOCOLS = {
         headline='fid_torchvision',
         shown=('fid_torchvision', 'diversity', 'diversity_batch_mean'),
         interpolation='linear',
+        reals_interpolation='linear',
         features='torchvision',
         reals='train',
         styles='test',

@@ -33,22 +33,24 @@ class RealFeatures:
     ) -> Measured:
         """Returns those of all images, or of `at_most`, drawn by a fixed seed.
 
-        `as_real` images are what translations are compared with, and have the size that the protocol wants of these.
+        `as_real` images are what translations are compared with: size and interpolation are those that the protocol
+        wants of these, else those of what is translated.
         """
         size = None if as_real and protocol.reals_at_own_size else self._config.image_size
-        key = protocol.features, protocol.resize, protocol.interpolation, domain, split, at_most, size
+        by = protocol.reals_interpolation if as_real else protocol.interpolation
+        key = protocol.features, protocol.resize, by, domain, split, at_most, size
         if key not in self._known:
             images, function = self.images(domain, split), self._set_features(protocol).function
             chosen = np.arange(len(images))
             if at_most is not None:
                 chosen = np.random.default_rng(outputs.SEED).permutation(len(images))[:at_most]
-            self._known[key] = measure(self._batches(images, chosen, protocol, size), function)
+            self._known[key] = measure(self._batches(images, chosen, by, size), function)
         return self._known[key]
 
     def _batches(
-        self, images: Any, chosen: np.ndarray, protocol: Protocol, size: int | None
+        self, images: Any, chosen: np.ndarray, interpolation: str, size: int | None
     ) -> Iterator[tuple[int, np.ndarray]]:
         # Of their own sizes one at a time: they may have as many.
         length = self._config.evaluate_batch_size if size else 1
         for count, places in outputs.in_batches(len(chosen), length):
-            yield count, outputs.load_images(images, chosen[places].tolist(), size, protocol.interpolation)
+            yield count, outputs.load_images(images, chosen[places].tolist(), size, interpolation)

@@ -180,7 +180,7 @@ def test_what_cannot_be_measured_is_refused(evaluation, method, message):
 def test_images_too_small_for_a_measure_are_refused_before_any_training():
     config = make_config(protocols=('paired_test',))
     config.image_size = 8
-    with pytest.raises(ValueError, match='image_size is 8; paired_test measures SSIM, which takes 11 px'):
+    with pytest.raises(ValueError, match='images have 8 px; paired_test measures SSIM, which takes 11 px'):
         Evaluator(config, make_dataset(), make_method(), [(0, 1)])
 
 

@@ -13,15 +13,16 @@ from gan_transfer.evaluation.outputs import Translated
 from tests.evaluation.made_data import DOMAINS, SIZE, make_config, make_dataset, make_method
 
 SMALL = 24  # px, smaller than the images: resizing shows
-# Protocol -> features and resizing, reals and their size, interpolation, where target images are from, outputs.
+# Protocol -> features and resizing, reals and their size, interpolation of what is translated and of reals, where
+# target images are from, outputs.
 FACTS = {
-    'default': ('vgg16', 'legacy', 'test', SMALL, 'cubic', 'train', 1),
-    'cut_test_test': ('inception', 'legacy', 'test', SMALL, 'cubic', 'train', 1),
-    'clean_test_test': ('inception', 'clean', 'test', SMALL, 'cubic', 'train', 1),
-    'egsde': ('inception', 'legacy', 'test', SIZE, 'cubic', 'train', 1),
-    'egsde_celeba_hq': ('inception', 'egsde_celeba_hq', 'train', SMALL, 'linear', 'train', 1),
-    'stargan_v2_latent': ('torchvision', 'legacy', 'train', SMALL, 'linear', 'latent', 10),
-    'stargan_v2_reference': ('torchvision', 'legacy', 'train', SMALL, 'linear', 'test', 10),
+    'default': ('vgg16', 'legacy', 'test', SMALL, 'cubic', 'cubic', 'train', 1),
+    'cut_test_test': ('inception', 'legacy', 'test', SMALL, 'cubic', 'cubic', 'train', 1),
+    'clean_test_test': ('inception', 'clean', 'test', SMALL, 'cubic', 'cubic', 'train', 1),
+    'egsde': ('inception', 'legacy', 'test', SIZE, 'cubic', 'cubic', 'train', 1),
+    'egsde_celeba_hq': ('inception', 'egsde_celeba_hq', 'train', SMALL, 'cubic', 'linear', 'train', 1),
+    'stargan_v2_latent': ('torchvision', 'legacy', 'train', SMALL, 'linear', 'linear', 'latent', 10),
+    'stargan_v2_reference': ('torchvision', 'legacy', 'train', SMALL, 'linear', 'linear', 'test', 10),
 }
 
 
@@ -35,7 +36,7 @@ def test_all_protocols_that_compare_sets_are_here():
 
 @pytest.mark.parametrize('name', FACTS)
 def test_a_protocol_measures_what_it_says(name, monkeypatch):
-    features, resizing, reals, real_size, interpolation, styles, outputs = FACTS[name]
+    features, resizing, reals, real_size, given, real, styles, outputs = FACTS[name]
     # Its prescribed numbers and what needs large networks are left out.
     protocol = dataclasses.replace(protocols.PROTOCOLS[name], counts=None, measures=())
     monkeypatch.setitem(protocols.PROTOCOLS, name, protocol)
@@ -61,23 +62,24 @@ def test_a_protocol_measures_what_it_says(name, monkeypatch):
     method = make_method(('source', 'target', 'target_domain'), latent_size=3)
     (row,) = Evaluator(config, dataset, method, [(0, 1)])(translate)[name]['directions']
 
-    def loaded(split, domain, size):
+    def loaded(split, domain, size, by):
         images = getattr(dataset, split)[domain]
-        return pixels(resize(images[i].image, (size, size), interpolation) for i in range(len(images)))
+        return pixels(resize(images[i].image, (size, size), by) for i in range(len(images)))
 
     source, target = DOMAINS
     assert asked == [(features, resizing)]
     other = {'train': 'test', 'test': 'train'}[reals]
-    floor = pixels(measured) - loaded('test', source, SMALL) - loaded(reals, target, real_size)
-    assert loaded('test', source, SMALL) | loaded(reals, target, real_size) <= pixels(measured)
-    assert floor <= loaded(other, target, real_size)
+    translated, reals_loaded = loaded('test', source, SMALL, given), loaded(reals, target, real_size, real)
+    floor = pixels(measured) - translated - reals_loaded
+    assert translated | reals_loaded <= pixels(measured)
+    assert floor <= loaded(other, target, real_size, real)
     assert len(floor) == row['images']['floor'] == 13
     assert row['images']['real'] == {'train': 16, 'test': 13}[reals]
     assert row['images']['generated'] == 13 * outputs
     if styles == 'latent':
         assert targets == [None] * len(targets)
     else:
-        assert pixels(np.concatenate(targets)) <= loaded(styles, target, SMALL)
+        assert pixels(np.concatenate(targets)) <= loaded(styles, target, SMALL, given)
     for end in (f'fid_{protocols.features_name(protocol)}', 'kid_' + protocols.features_name(protocol)):
         assert end in row['untouched_source']
         assert end in row['one_output' if outputs > 1 else 'translated']

@@ -61,6 +61,8 @@ def validate(config: ConfigDict, num_devices: int | None = None) -> None:
 
 def _validate_mesh(config: ConfigDict, num_devices: int | None) -> None:
     shares = 1
+    with from_user():
+        sharding.check_sizes(**config.mesh)
     if num_devices is not None:
         with from_user():
             data, fsdp, spatial = sharding.mesh_sizes(num_devices, **config.mesh)

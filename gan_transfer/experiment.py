@@ -187,9 +187,18 @@ def state_shardings(mesh: Mesh, state: GanState) -> GanState:
         return jax.tree.map(lambda x: sharding.parameter_sharding(mesh, x.shape), tree)
 
     def memory(x: jax.ShapeDtypeStruct) -> NamedSharding:
-        # A run is also opened to translate, on devices that may not divide its batch.
-        divides = x.shape[0] % sharding.batch_parts(mesh) == 0
-        return sharding.batch_sharding(mesh, x.ndim) if divides else shared
+        # A run is also opened to translate, on devices that may not divide its batch, or its images' height.
+        split = sharding.batch_sharding(mesh, x.ndim)
+        sizes = (
+            mesh.shape[sharding.SPATIAL]
+            if name == sharding.SPATIAL
+            else sharding.batch_parts(mesh)
+            if name
+            else 1
+            for name in split.spec
+        )
+        divides = all(length % size == 0 for length, size in zip(x.shape, sizes, strict=False))
+        return split if divides else shared
 
     return GanState(
         step=shared,

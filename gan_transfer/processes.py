@@ -20,6 +20,8 @@ from gan_transfer.errors import UserError, is_loss
 
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
+# A process that is done waits for the others, which may have much to do: one that is lost is known by its heartbeats.
+END_SECONDS = 7 * 24 * 3600
 # Processes that have not all found each other after so many seconds end.
 START_SECONDS = 300
 # Processes that meet one mistake leave within so many seconds of one another.
@@ -129,7 +131,7 @@ def _start(coordinator: str | None, count: int | None, index: int | None) -> boo
     missing = [name for name, value in given.items() if value is None]
     limits = {
         'heartbeat_timeout_seconds': HEARTBEAT_SECONDS,
-        'shutdown_timeout_seconds': HEARTBEAT_SECONDS,
+        'shutdown_timeout_seconds': END_SECONDS,
     }
     if count == 1 or (len(missing) == 3 and any(os.environ.get(name) == '1' for name in _COUNTS)):
         return False
@@ -139,7 +141,16 @@ def _start(coordinator: str | None, count: int | None, index: int | None) -> boo
         except ValueError as error:
             if 'coordinator_address' not in str(error):  # JAX's word for: there is no cluster
                 raise
+            _check_alone()
             return False
+        except Exception as error:
+            # Any: what JAX asks Kubernetes by raises errors of its own, KeyError and RuntimeError.
+            if 'KUBERNETES_SERVICE_HOST' not in os.environ:
+                raise
+            raise UserError(
+                f'Kubernetes does not tell which processes take part ({error}); --process_count=1 runs alone, '
+                '--coordinator, --process_count and --process_index say it in its place'
+            ) from error
         return jax.process_count() > 1
     if missing:
         raise UserError(
@@ -154,6 +165,16 @@ def _start(coordinator: str | None, count: int | None, index: int | None) -> boo
         _check_port(int(port))
     _initialize(coordinator, count, index, cluster_detection_method='deactivate', **limits)
     return True
+
+
+def _check_alone() -> None:
+    """Raises UserError where MPI has started several processes and JAX does not see it, as with Open MPI 5."""
+    count = os.environ.get('OMPI_COMM_WORLD_SIZE', '1')
+    if count != '1':
+        raise UserError(
+            f'MPI started {count} processes (OMPI_COMM_WORLD_SIZE), and does not say where the first one is; give '
+            '--coordinator, --process_count and --process_index, or --process_count=1 to run alone'
+        )
 
 
 def _check_port(port: int) -> None:

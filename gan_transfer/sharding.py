@@ -31,9 +31,7 @@ def mesh_sizes(devices: int, *, data: int = 0, fsdp: int = 1, spatial: int = 1) 
     Raises:
       ValueError: where they do not multiply to the devices.
     """
-    for name, size, least in ((DATA, data, 0), (FSDP, fsdp, 1), (SPATIAL, spatial, 1)):
-        if size < least:
-            raise ValueError(f'mesh.{name} is {size}; it must be from {least} on')
+    check_sizes(data=data, fsdp=fsdp, spatial=spatial)
     if not data and devices % (fsdp * spatial):
         raise ValueError(
             f'mesh.fsdp x mesh.spatial is {fsdp} x {spatial} = {fsdp * spatial}, which does not divide the {devices} '
@@ -46,6 +44,13 @@ def mesh_sizes(devices: int, *, data: int = 0, fsdp: int = 1, spatial: int = 1) 
             f'{devices} device(s)'
         )
     return data, fsdp, spatial
+
+
+def check_sizes(*, data: int, fsdp: int, spatial: int) -> None:
+    """Raises ValueError for sizes of axes that no number of devices has."""
+    for name, size, least in ((DATA, data, 0), (FSDP, fsdp, 1), (SPATIAL, spatial, 1)):
+        if size < least:
+            raise ValueError(f'mesh.{name} is {size}; it must be from {least} on')
 
 
 def make_mesh(

@@ -21,5 +21,7 @@ def set_flags() -> None:
     version = '.'.join(importlib.metadata.version('jaxlib').split('.')[:2])
     for variable, flags in _FLAGS.items() if version in _VERSIONS else ():
         given = os.environ.get(variable, '')
+        if given and not given.lstrip().startswith('-'):
+            continue  # the name of a file with flags, to which XLA takes none besides
         new = [f'--{name}={value}' for name, value in flags.items() if name not in given]
         os.environ[variable] = ' '.join([given, *new]).strip()

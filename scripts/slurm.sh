@@ -16,4 +16,5 @@ set -euo pipefail
 
 source .venv/bin/activate
 # --kill-on-bad-exit: when a process is lost, none is left waiting, whatever state it is in.
-srun --kill-on-bad-exit=1 python launch.py --mode=train "$@"
+# --cpus-per-task: since SLURM 22.05 srun does not take it from the job.
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" python launch.py --mode=train "$@"

@@ -14,7 +14,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gan_transfer import processes
 from gan_transfer.data.check import find_unreadable
+from gan_transfer.errors import UserError
 from gan_transfer.run_lock import locked
 from tests import command
 from tests.run_folder import about, flip_a_bit, metrics, steps
@@ -101,6 +103,43 @@ def test_processes_that_do_not_find_each_other_end_with_a_line(tmp_path):
     assert done.returncode != 0
     assert 'error: the processes did not find each other within 3 seconds' in done.stderr
     assert 'Current thread' not in done.stderr
+
+
+def test_a_process_that_is_done_waits_for_one_that_is_not():
+    """Longer than a lost process would be waited for."""
+    code = (
+        'import sys, time\n'
+        'from gan_transfer import processes\n'
+        'processes.HEARTBEAT_SECONDS = 3\n'
+        'with processes.joined(sys.argv[1], 2, int(sys.argv[2])): time.sleep(9 * int(sys.argv[2]))'
+    )
+    with socket.create_server(('', 0)) as free:
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    both = [
+        subprocess.Popen(
+            [sys.executable, '-c', code, address, str(i)], cwd=command.ROOT, stderr=subprocess.PIPE
+        )
+        for i in range(2)
+    ]
+    ended = [(process.communicate()[1], process.returncode) for process in both]
+    assert [status for _, status in ended] == [0, 0], ended
+
+
+def test_processes_of_a_cluster_that_does_not_say_who_they_are_do_not_run_each_alone(monkeypatch):
+    monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')  # all that Open MPI 5 sets of what JAX looks for
+    with pytest.raises(UserError, match=r'MPI started 2 processes .* --process_count=1 to run alone'):
+        processes._start(None, None, None)
+
+    def fail(**_):
+        raise KeyError('job-name')
+
+    # What JAX raises in a pod that belongs to no Job; there is no Kubernetes here.
+    monkeypatch.setattr(processes, '_initialize', fail)
+    monkeypatch.setenv('KUBERNETES_SERVICE_HOST', '10.0.0.1')
+    with pytest.raises(
+        UserError, match=r"Kubernetes does not tell .*'job-name'.* --process_count=1 runs alone"
+    ):
+        processes._start(None, None, None)
 
 
 def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):

@@ -82,6 +82,23 @@ def test_translating_takes_of_a_training_s_mesh_what_the_devices_allow():
     assert [sizes(devices, **pod) for devices in (1, 2, 3, 4)] == [(1, 1, 1), (1, 1, 2), (3, 1, 1), (1, 2, 2)]
 
 
+@pytest.mark.xdist_group('cyclegan')
+def test_a_run_opens_on_devices_that_divide_neither_its_batch_nor_its_height():
+    config = tiny.make_config('cyclegan', image_size=32)
+    config.mesh.spatial = 3
+    mesh = sharding.inference_mesh(jax.devices()[:3], **config.mesh)
+    pools = jax.tree.leaves(make_experiment(config, domains=2, mesh=mesh).init(0).memory)
+    assert pools
+    assert all(pool.sharding.is_fully_replicated for pool in pools)
+
+
+def test_a_mesh_that_cannot_be_is_refused_without_devices_too():
+    config = tiny.make_config('cyclegan')
+    config.mesh.spatial = 0
+    with pytest.raises(UserError, match=r'mesh.spatial is 0; it must be from 1 on'):
+        common.validate(config)
+
+
 def test_a_global_array_is_made_of_the_rows_that_a_process_has():
     mesh = sharding.make_mesh(fsdp=2, spatial=2)
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 4, 3), np.uint8)

@@ -37,6 +37,13 @@ def test_flags_of_the_user_stay(variable, name, monkeypatch):
     assert os.environ[variable].split() == [f'--{name}=1', '--xla_dump_to=there']
 
 
+def test_a_file_of_flags_stays_the_only_source_of_them(monkeypatch, tmp_path):
+    monkeypatch.setenv('XLA_FLAGS', str(tmp_path / 'flags'))
+    xla_flags.set_flags()
+    assert os.environ['XLA_FLAGS'] == str(tmp_path / 'flags')
+    assert '--' in os.environ['LIBTPU_INIT_ARGS']
+
+
 def test_other_versions_get_no_flag_that_they_may_not_know(monkeypatch):
     monkeypatch.setattr(xla_flags.importlib.metadata, 'version', lambda name: '9.1.2')
     xla_flags.set_flags()

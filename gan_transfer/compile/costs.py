@@ -53,13 +53,24 @@ class Traffic:
 
 
 def collectives(program: Program) -> list[Collective]:
-    """Returns every exchange between devices, in the order of the text; one of a device with itself is none."""
-    found = [
-        _collective(instruction)
-        for instructions in program.computations.values()
-        for instruction in instructions
-        if instruction.opcode.removesuffix('-start') in COLLECTIVES
-    ]
+    """Returns every exchange between devices, in the order of the text; one of a device with itself is none.
+
+    A TPU's program writes one that goes on beside other work into each of the fusions that hide it: those with one
+    `chain_id` are one. A scattered sum is on some TPUs an all-reduce inside of a fusion that keeps a slice of it.
+    """
+    found, chains = [], set()
+    for name, instructions in program.computations.items():
+        for instruction in instructions:
+            if instruction.opcode.removesuffix('-start') not in COLLECTIVES:
+                continue
+            chain = re.search(r'chain_id="(\d+)"', instruction.attributes)
+            if chain and chain[1] in chains:
+                continue
+            chains |= {chain[1]} if chain else set()
+            one = _collective(instruction)
+            if name.startswith('all-reduce-scatter'):
+                one = dataclasses.replace(one, opcode='reduce-scatter')
+            found.append(one)
     return [one for one in found if one.group > 1]
 
 

@@ -37,6 +37,42 @@ def test_every_exchange_is_found_with_its_bytes_and_devices(name):
     assert collectives(recorded(name)) == COLLECTIVES[name]
 
 
+def test_an_exchange_that_others_hide_is_counted_once_and_a_scattered_sum_as_one():
+    """The forms of a program for v5e with `fsdp`, shortened."""
+    four = 'replica_groups={{0,1,2,3}}'
+    gather = (
+        f'bf16[64,8]{{1,0}} all-gather(%part), {four}, dimensions={{0}}, frontend_attributes={{chain_id="'
+    )
+    program = parse(
+        f"""HloModule jit_step
+
+%async_collective_fusion (part: bf16[16,8]) -> bf16[64,8] {{
+  %part = bf16[16,8]{{1,0}} parameter(0)
+  ROOT %all-gather.1 = {gather}0"}}
+}}
+
+%async_collective_done (part: bf16[16,8]) -> bf16[64,8] {{
+  %part = bf16[16,8]{{1,0}} parameter(0)
+  ROOT %all-gather.2 = {gather}0"}}
+}}
+
+%all-reduce-scatter.1 (input: f32[64,8]) -> f32[16,8] {{
+  %input = f32[64,8]{{1,0}} parameter(0)
+  %all-reduce.6 = f32[64,8]{{1,0}} all-reduce(%input), {four}, to_apply=%add
+  ROOT %dynamic-slice.13 = f32[16,8]{{1,0}} dynamic-slice(%all-reduce.6), dynamic_slice_sizes={{16,8}}
+}}
+
+ENTRY %main (part: bf16[16,8]) -> bf16[64,8] {{
+  %part = bf16[16,8]{{1,0}} parameter(0)
+  ROOT %all-gather.3 = {gather}1"}}
+}}
+"""
+    )
+    gathered = Collective('all-gather', ('bf16',), 2 * 64 * 8, 4)
+    scattered = Collective('reduce-scatter', ('f32',), 4 * 64 * 8, 4)
+    assert collectives(program) == [gathered, scattered, gathered]
+
+
 def test_traffic_counts_main_memory_once_with_and_without_padding():
     program = recorded('v5e')
     found = traffic(program)

@@ -3,6 +3,7 @@
 import difflib
 import glob
 import pathlib
+import re
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -11,6 +12,11 @@ from gan_transfer.errors import UserError
 
 CONFIGS = pathlib.Path(__file__).parents[1] / 'configs'
 NAMES = ('config.data.domains', 'config.evaluation.protocols')
+# What Python says of a value that is no number -> what the user is told.
+NUMBERS = {
+    r'invalid literal for int\(\) with base 10: (.*)': r'\1 is no whole number',
+    r'could not convert string to float: (.*)': r'\1 is no number',
+}
 RUN_CONFIG, DEFAULTS = CONFIGS / '_run.py', CONFIGS / 'common.py'
 
 
@@ -21,6 +27,11 @@ def parse(argv: list[str]) -> list[str]:
       UserError: about what the user wrote.
     """
     argv = _with_config(_with_quoted_names(_with_saved_config(argv)))
+    name = _given(argv, 'config.method.name')
+    if name is not None:
+        raise UserError(
+            f'a config is of one method: --config=configs/{name}.py in place of --config.method.name'
+        )
     path = (_given(argv, 'config') or '').partition(':')[0]
     if path and not path.endswith('.py'):
         raise UserError(
@@ -48,10 +59,14 @@ def parse(argv: list[str]) -> list[str]:
         raise UserError(f'not a flag: {rest[1]!r}; flags are written --name=value')
     config = flags.FLAGS['config'].value
     if config is not None and not isinstance(config, ConfigDict):
-        path = config_flags.get_config_filename(flags.FLAGS['config'])
+        path = config_flags.get_config_filename(flags.FLAGS['config']).partition(':')[0]
         there = sorted(file for file in glob.glob('configs/[!_]*.py') if file != f'configs/{DEFAULTS.name}')
         near = difflib.get_close_matches(path, there, 1)
         hint = f'; did you mean {near[0]}?' if near else ';'
+        if not there:
+            raise UserError(
+                f'no config file {path!r}; paths are seen from the folder that the command is started in'
+            )
         raise UserError(f'no config file {path!r}{hint} there are: {", ".join(there)}')
     return rest
 
@@ -134,6 +149,8 @@ def _config_error(error: flags.IllegalFlagValueError) -> Exception:
     text = str(error)
     if 'Error whilst parsing config file' in text:
         return RuntimeError(text)
+    for said, meant in NUMBERS.items():
+        text = re.sub(said, meant, text)
     return UserError(' '.join(text.removeprefix('flag ').split()))
 
 

@@ -31,6 +31,7 @@ class Run(NamedTuple):
       config: key -> value of all other keys that a training depends on, and `images_seen` where it was left early.
       images: that the evaluated checkpoint has seen.
       protocols: name -> results, as in `evaluation.json`.
+      tested: domain -> what tells its test images from others.
     """
 
     workdir: str
@@ -38,6 +39,7 @@ class Run(NamedTuple):
     config: dict[str, Any]
     images: int
     protocols: dict[str, Any]
+    tested: dict[str, str]
 
 
 def compare(workdir: str) -> list[dict[str, Any]]:
@@ -53,6 +55,8 @@ def compare(workdir: str) -> list[dict[str, Any]]:
         )
     rows = summarize(runs)
     _print(rows)
+    for line in _different_images(runs):
+        print(line)
     if waiting:
         print(f'not evaluated: {", ".join(waiting)}')
     early = [run.workdir for run in runs if run.config.get('images_seen')]  # none seen: imported, not left
@@ -132,9 +136,10 @@ def _read_run(folder: storage.Path, name: str) -> Run:
     try:
         found = json.loads(text)
         images, protocols = found['checkpoint']['images'], found['protocols']
+        tested = found.get('data', {}).get('test_images', {})
         for result in protocols.values():
             for row in result['directions']:  # sees that all is there
-                _about_row(row), row['translated'].items()
+                _about_row(row, tested), row['translated'].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
     apart = (*run_config.NO_TRAINING, *run_config.NO_WEIGHTS)
@@ -143,7 +148,7 @@ def _read_run(folder: storage.Path, name: str) -> Run:
     # A run that was left early, or not evaluated since it went on, is no seed of those at their end.
     if images < trained['train_images']:
         trained['images_seen'] = images
-    return Run(name, seed, trained, images, protocols)
+    return Run(name, seed, trained, images, protocols, tested)
 
 
 def _changes(folder: storage.Path) -> dict[str, str]:
@@ -171,11 +176,29 @@ def _different(configs: Sequence[dict[str, Any]]) -> list[str]:
     return [key for key in keys if any(c.get(key, missing) != configs[0].get(key, missing) for c in configs)]
 
 
-def _about_row(row: dict[str, Any]) -> tuple[Any, ...]:
+def _about_row(row: dict[str, Any], tested: dict[str, str]) -> tuple[Any, ...]:
     """Returns what rows of one direction must share to be compared: which images were measured."""
     images = row.get('images', {})
     about = [images.get(key) for key in ('real', 'real_sha256', 'source_sha256')]
-    return row['source'], row['target'], row['count'], *about
+    return row['count'], *about, *(tested.get(row[side]) for side in ('source', 'target'))
+
+
+def _different_images(runs: Sequence[Run]) -> list[str]:
+    """Returns a line for each protocol and direction in which runs of several configs were measured on other images."""
+    first: dict[tuple[str, str, str], tuple[Run, tuple[Any, ...]]] = {}
+    found = {}
+    for run in runs:
+        for name, result in run.protocols.items():
+            for row in result['directions']:
+                key, about = (name, row['source'], row['target']), _about_row(row, run.tested)
+                one, its_own = first.setdefault(key, (run, about))
+                if its_own != about:
+                    found.setdefault(key, f'{one.workdir} and {run.workdir}')
+    return [
+        f'{name}, {source} -> {target}: {two} were not evaluated on the same test images, or at another size; their '
+        'numbers do not compare'
+        for (name, source, target), two in found.items()
+    ]
 
 
 def _directions(runs: Sequence[Run], protocol: str) -> list[dict[str, Any]]:
@@ -185,7 +208,7 @@ def _directions(runs: Sequence[Run], protocol: str) -> list[dict[str, Any]]:
         for row in run.protocols[protocol]['directions']:
             there = by_direction.setdefault((row['source'], row['target']), [])
             there.append((run, row))
-            if _about_row(row) != _about_row(there[0][1]):
+            if _about_row(row, run.tested) != _about_row(there[0][1], there[0][0].tested):
                 raise UserError(
                     f'{there[0][0].workdir} and {run.workdir} were evaluated on different test images ({protocol}, '
                     f'{row["source"]} -> {row["target"]}): evaluate them anew on the same'

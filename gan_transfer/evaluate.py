@@ -10,6 +10,7 @@ from typing import Any
 
 from gan_transfer import data, evaluation, processes, storage
 from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
+from gan_transfer.code_version import code_version
 from gan_transfer.errors import UserError, from_user
 from gan_transfer.evaluation.evaluator import about_versions
 from gan_transfer.evaluation.gallery import Gallery
@@ -112,7 +113,7 @@ def evaluate_folders(
     with from_user():
         found = evaluation.compare_folders(config, real, generated, source, resize=resize)
     folders = {'real': real, 'generated': generated} | ({} if source is None else {'source': source})
-    results = {**folders, 'versions': about_versions(), 'protocols': found}
+    results = {**folders, 'versions': about_versions(), 'code': code_version(), 'protocols': found}
     own = any(PROTOCOLS[name].reals_at_own_size for name in found)
     resized = f', {"but for real images " if own else ""}resized to {config.image_size} px' if resize else ''
     print_results(found, f'{generated} against {real}{resized}')

@@ -174,7 +174,12 @@ def translate_images(
 
 
 def latent_codes(run: Run, seeds: Sequence[int]) -> np.ndarray:
-    """Returns the latent code of each seed, float32 [n, d]: what `--seed` takes."""
+    """Returns the latent code of each seed, float32 [n, d]: what `--seed` takes.
+
+    Raises:
+      UserError: where the run was trained without.
+    """
+    check_style(run, target=False, latent=True)
     size = run.experiment.method.latent_size
     return np.stack([np.random.default_rng(seed).normal(size=size) for seed in seeds]).astype(np.float32)
 

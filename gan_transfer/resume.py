@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from gan_transfer import processes, run_config
 from gan_transfer.checkpoint import Checkpoints
+from gan_transfer.code_version import code_version
 from gan_transfer.data.dataset import Dataset
 from gan_transfer.errors import UserError
 from gan_transfer.experiment import Experiment
@@ -84,6 +85,7 @@ def remembered(dataset: Dataset, images: int) -> dict[str, Any]:
         TRAINING_IMAGES: dataset.training_images,
         UNREADABLE: dataset.unreadable_training_images,
         'versions': {name: importlib.metadata.version(name) for name in ('jax', 'flax', 'optax')},
+        'code': code_version(),
     }
 
 

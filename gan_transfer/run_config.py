@@ -13,11 +13,13 @@ NAME, CHANGES = 'config.json', 'config_changes.jsonl'
 # What a run's steps do not depend on, but for what happens after a fault: may change.
 NEVER = ('batch_size:', 'method.name:')  # no checkpoint could be gone on from
 # What changes no weights, but the log of a run, which is the same to the bit however often it was stopped.
-NO_WEIGHTS = (
-    *('log_every_images:', 'sample_', 'checkpoint_every_images:', 'keep_checkpoints:'),
-    *('data.threads:', 'data.prefetch:', 'data.cache:'),
+NO_WEIGHTS = (*('log_every_images:', 'sample_', 'checkpoint_every_images:', 'keep_checkpoints:'),)
+NO_TRAINING = (
+    *('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergence', 'max_rollbacks'),
+    *('data.threads', 'data.prefetch', 'data.cache'),
 )
-NO_TRAINING = ('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergence', 'max_rollbacks')
+# In the config files these follow from `train_images`; in the config of a run they are numbers.
+DERIVED = ('optimizer.decay_start_images', 'method.diversity_images')
 
 
 def cache_folder(config: ConfigDict) -> str:
@@ -46,13 +48,20 @@ def complete(workdir: str, saved: ConfigDict, defaults: ConfigDict) -> ConfigDic
     """Lays `saved`, the config of a run, over `defaults`: the run may be older than some keys.
 
     Raises:
-      UserError: where a value is of another type now.
+      UserError: where a value is of another type now, or the method has a key no more.
     """
+    path = storage.place(workdir, NAME)
+    gone = sorted(set(saved.method) - set(defaults.method))
+    if gone:
+        raise UserError(
+            f'{path} is of another version of this code: {saved.method.name} has no {", ".join(gone)} now; take that '
+            'version, or the key out of the file where its value changed nothing'
+        )
     try:
         with defaults.unlocked():
             defaults.update(saved)
     except (TypeError, ValueError) as error:
-        raise UserError(f'{storage.place(workdir, NAME)} does not fit this version: {error}') from error
+        raise UserError(f'{path} does not fit this version: {error}') from error
     return defaults.lock()
 
 
@@ -119,8 +128,10 @@ def check_unchanged(
         return []
     old = _flat(saved if defaults is None else _over(_plain(defaults), saved))
     new, missing = flat(config), object()
+    stays = [f'{key} stays {new[key]}' for key in DERIVED if new.get(key) and old.get(key) == new[key]]
     lines = [
         f'{key}: {_show(old, key)} -> {_show(new, key)}'
+        + (f' ({", ".join(stays)})' if key == 'train_images' and stays else '')
         for key in sorted(old.keys() | new.keys())
         if old.get(key, missing) != new.get(key, missing) and not key.startswith(NO_TRAINING)
     ]

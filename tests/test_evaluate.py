@@ -111,6 +111,23 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
     assert (
         'elsewhere and seed_0 were evaluated on different test images (paired_test, openmoji_line ->' in line
     )
+    # As many, but others; of another config they are told, and both stay.
+    moved['protocols']['paired_test']['directions'][1]['count'] -= 1
+    moved['data']['test_images']['openmoji'] += ' of another split'
+    path.write_text(json.dumps(moved))
+    assert 'were evaluated on different test images' in command.error_line(
+        '--mode=compare', f'--workdir={tmp_path}'
+    )
+    saved = json.loads((tmp_path / 'elsewhere' / 'config.json').read_text())
+    saved['data']['count'] += 1
+    (tmp_path / 'elsewhere' / 'config.json').write_text(json.dumps(saved))
+    out = command.launch('--mode=compare', f'--workdir={tmp_path}').stdout
+    told = [line for line in out.splitlines() if 'not evaluated on the same test images' in line]
+    assert told == [
+        f'paired_test, {there}: elsewhere and left were not evaluated on the same test images, or at another size; '
+        'their numbers do not compare'
+        for there in ('openmoji -> openmoji_line', 'openmoji_line -> openmoji')
+    ]
     moved['protocols']['paired_test']['directions'][1].pop('count')
     path.write_text(json.dumps(moved))
     assert "evaluation.json is damaged ('count')" in command.error_line(
@@ -124,7 +141,7 @@ def test_several_outputs_stand_beside_one_of_each_source():
         row |= {'translated': {'fid_torchvision': value}, 'one_output': {'fid_torchvision': 10 * value}}
         row |= {'untouched_source': {'fid_torchvision': 50.0}}
         config = {'method.name': 'stargan_v2'}
-        return compare.Run(f'run_{seed}', seed, config, 8, {'of_tomorrow': {'directions': [row]}})
+        return compare.Run(f'run_{seed}', seed, config, 8, {'of_tomorrow': {'directions': [row]}}, {})
 
     (row,) = compare.summarize([run(0, 1.0), run(1, 2.0)])
     (found,) = row['protocols']['of_tomorrow']

@@ -22,9 +22,16 @@ CYCLEGAN, STARGAN_V2 = (
         ((CYCLEGAN, '--config.bach_size=4'), ('config.batch_size?', 'train_images')),
         ((CYCLEGAN, '--config.data.flp=1'), ('config.data.flip?', 'augmentation')),
         ((CYCLEGAN, '--config.method.passes=1'), ('--config.method.passes', 'cycle_weight')),
-        ((CYCLEGAN, '--config.batch_size=2.5'), ('batch_size=2.5', 'int')),
+        ((CYCLEGAN, '--config.batch_size=2.5'), ('batch_size=2.5', 'is no whole number')),
         (('--config=configs/cyclegan.py:siz=32',), ("'siz'", "'size'", 'tiny')),
         (('--config=configs/nothing.py',), ("'configs/nothing.py'", 'there are: configs/cut.py, ')),
+        (('--config=configs/nothing.py:size=32',), ("'configs/nothing.py';", 'there are: configs/cut.py, ')),
+        ((CYCLEGAN, '--config.batch_size=many'), ("--config.batch_size=many: 'many' is no whole number",)),
+        ((CYCLEGAN, '--config.optimizer.learning_rate=low'), ("learning_rate=low: 'low' is no number",)),
+        (
+            (CYCLEGAN, '--config.method.name=cut'),
+            ('--config=configs/cut.py in place of --config.method.name',),
+        ),
         (('--config=configs/cyclegn.py',), ('did you mean configs/cyclegan.py?',)),
         (
             ('--config=README.md',),

@@ -70,6 +70,26 @@ def test_a_value_of_another_type_is_named(tmp_path):
         older_run(tmp_path, lambda saved: saved.update(batch_size='many'))
 
 
+def test_a_key_that_the_method_has_no_more_is_told_of_the_file(tmp_path):
+    with pytest.raises(UserError, match=r'config\.json is of another version .* cyclegan has no noise now'):
+        older_run(tmp_path, lambda saved: saved['method'].update(noise=0.1))
+
+
+def test_what_a_longer_training_leaves_where_it_was_is_said(tmp_path):
+    config = common.get_config()
+    config.train_images = 1_000
+    config.optimizer.decay_start_images = 500
+    run_config.save(tmp_path, config)
+    config.train_images, config.data.threads = 2_000, 7
+    told = run_config.check_unchanged(tmp_path, config, allow_change=True)
+    assert told == ['train_images: 1000 -> 2000 (optimizer.decay_start_images stays 500)']
+    config.optimizer.decay_start_images = 1_000
+    assert run_config.check_unchanged(tmp_path, config, allow_change=True) == [
+        'optimizer.decay_start_images: 500 -> 1000',
+        'train_images: 1000 -> 2000',
+    ]
+
+
 def test_folders_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').write_text('')
     check_folder('output', tmp_path / 'new' / 'deeper')

@@ -1,5 +1,6 @@
 """Translating files through the command line: sizes, folders, styles, and options that do not fit."""
 
+import dataclasses
 import shutil
 import types
 
@@ -300,6 +301,10 @@ def test_translating_arrays(stargan_v2, data, tmp_path):
     )
     np.testing.assert_array_equal(three[1], found[0])
     assert len({image.tobytes() for image in three}) == 3
+    method = dataclasses.replace(run.experiment.method, passes=('reference',), reference_trains='all')
+    without = run._replace(experiment=dataclasses.replace(run.experiment, method=method))
+    with pytest.raises(UserError, match='trained without latent codes'):
+        inference.latent_codes(without, [0])
     broken = run._replace(params=jax.tree.map(lambda x: x * np.nan, run.params))
     with pytest.raises(UserError, match='does not give finite numbers'):
         inference.translate_images(broken, both, targets=targets, target_domain='day')

@@ -22,7 +22,10 @@ MAX_FILE_BYTES = 2**29
 MAX_SIDE = 2**20
 # What it depends on whether a file can be read, beside the file.
 READER = f'2, Pillow {PIL.__version__}'
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+EXTENSIONS = (
+    *('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'),
+    *('.avif', '.gif', '.pgm', '.ppm'),
+)
 
 
 def has_image_name(path: os.PathLike) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_transfer.code_version import code_version
 from gan_transfer.data.progress import track
 from gan_transfer.evaluation import measures, outputs, protocols, sets
 from gan_transfer.evaluation.factors import FactorReader
@@ -154,6 +155,7 @@ class Evaluator:
         compared = [key for key in named if key in rows[0]['untouched_source']]
         result = {
             'about': protocol.about,
+            'code': code_version(),
             'target_images': self._about_styles(protocol),
             'seed': outputs.SEED,
             'directions': rows,

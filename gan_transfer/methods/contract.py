@@ -111,7 +111,16 @@ class Method:
       gradient_penalty_weight: weight of WGAN-GP's penalty between them.
       regularize_every: the penalties act every so many steps, so many times stronger (Karras et al. 2020, appendix B).
 
-    A class names in `positive` the numbers that must be above 0; no other may be below.
+    What a class says of itself:
+
+      positive: the numbers among the above that must be above 0; no other may be below.
+      batch_fields: what a batch of a training has to have, of `data.pipeline.FIELDS`.
+      sampling: how its images are drawn, of `data.pipeline.SAMPLINGS`; `make_pipeline` says what each gives.
+      translate_fields: what a batch to translate has to have: 'source', and of 'target', 'target_domain', 'latent' and
+        'mask' those that say in which style.
+      fully_convolutional: whether it translates images of any size, or of its training's only.
+      size_multiple: what height and width of an image to translate must be a multiple of.
+      most_domains: that it translates between; all methods need two.
     """
 
     adversarial: str = 'lsgan'
@@ -126,7 +135,7 @@ class Method:
     translate_fields: ClassVar[tuple[str, ...]]
     fully_convolutional: ClassVar[bool]
     size_multiple: ClassVar[int]
-    most_domains: ClassVar[float] = math.inf  # that it translates between; all methods need two
+    most_domains: ClassVar[float] = math.inf
 
     def __post_init__(self) -> None:
         losses.check_adversarial(self.adversarial)

@@ -1,5 +1,7 @@
 """pix2pix on facades, labels to photographs, every value as published (https://arxiv.org/abs/1611.07004, section 6).
 
+The learning rate falls over the second half, as in the authors' PyTorch code.
+
     python launch.py --config=configs/pix2pix_facades.py --workdir=runs/facades --config.data.path=facades
 
 `facades` is the folder of the published archive: `train`, `val`, `test` with photograph and labels side by side.

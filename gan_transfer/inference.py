@@ -70,8 +70,9 @@ def _finish(images: Float[Array, 'b h w 3']) -> tuple[UInt8[Array, 'b h w 3'], B
 class Run(NamedTuple):
     """A trained run: its networks with the newest checkpoint's weights, its domains, and the checkpoint's step.
 
-    `image_size` is that of its training. `directions` are the pairs of source and target domain that it translates
-    between: the method's, or fewer where the run was imported from files that lack a generator.
+    `image_size` and `interpolation` to it are those of its training. `directions` are the pairs of source and target
+    domain that it translates between: the method's, or fewer where the run was imported from files that lack a
+    generator.
     """
 
     experiment: Experiment
@@ -81,6 +82,11 @@ class Run(NamedTuple):
     directions: tuple[tuple[int, int], ...]
     image_size: int
     images: int  # seen in training
+    interpolation: str
+
+    def resize(self, image: UInt8[np.ndarray, 'h w 3']) -> UInt8[np.ndarray, 's s 3']:
+        """Stretches an image to the size of the training, as its images were."""
+        return data.resize(image, (self.image_size, self.image_size), self.interpolation)
 
 
 def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
@@ -112,7 +118,10 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
             )
         ways = tuple(map(tuple, directions))
         return Run(
-            experiment, state.translate_params, domains, step, ways, config.image_size, about['images']
+            *(experiment, state.translate_params, domains, step, ways),
+            image_size=config.image_size,
+            images=about['images'],
+            interpolation=data.trained_by(config.data),
         )
 
     with contextlib.closing(checkpoints):
@@ -151,11 +160,10 @@ def translate_images(
     for name, x in (('sources', sources), ('targets', targets)):
         if x is not None and (x.ndim != 4 or x.shape[-1] != 3 or x.dtype != np.uint8 or not len(x)):
             raise ValueError(f'{name} are {x.dtype} {list(x.shape)}; wanted is uint8 [n, h, w, 3]')
-    size = run.image_size
     fields: Fields = {'target_domain': np.int32([find_domain(run, target_domain)])}
     check_style(run, target=targets is not None, latent=latents is not None)
     if targets is not None:
-        fields['target'] = np.stack([data.resize(image, (size, size)) for image in targets])
+        fields['target'] = np.stack([run.resize(image) for image in targets])
     if latents is not None:
         fields['latent'] = np.asarray(latents, np.float32)
         if fields['latent'].shape[1:] != (run.experiment.method.latent_size,):
@@ -226,7 +234,7 @@ def from_size(image: np.ndarray, run: Run) -> np.ndarray:
     """Makes an image [h, w, 3] one that the networks take: reflected up to the next multiple, or resized."""
     method = run.experiment.method
     if not method.fully_convolutional:
-        return data.resize(image, (run.image_size, run.image_size))
+        return run.resize(image)
     # The innermost feature map must be wider than its own reflected border.
     multiple, smallest = method.size_multiple, 4 * method.size_multiple
     missing = [max(-(-length // multiple) * multiple, smallest) - length for length in image.shape[:2]]

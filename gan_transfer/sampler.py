@@ -15,13 +15,13 @@ class Sampler:
 
     def __init__(self, config: Any, dataset: Any, experiment: Experiment):
         """Chooses the samples; nothing is translated yet."""
-        size = (config.image_size, config.image_size)
+        size, by = (config.image_size, config.image_size), data.trained_by(config.data)
         method = experiment.method
         self.samples = pictures.choose_samples(
             dataset,
             method.translate_fields,
             method.directions(len(dataset.domains)),
-            lambda example: data.resize(example.image, size),
+            lambda example: data.resize(example.image, size, by),
             config,
         )
         self._translator = Translator(

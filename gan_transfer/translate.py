@@ -229,7 +229,7 @@ def _read_style(config: Any, run: Run, style: Style) -> Fields:
     if style.target is not None:
         with from_user():
             image = data.read_image(style.target, config.data.background)
-        return {'target': data.resize(image, (config.image_size, config.image_size))}
+        return {'target': run.resize(image)}
     if 'target' not in run.experiment.method.translate_fields:
         return {}
     return {'latent': latent_codes(run, [style.seed or 0])[0]}

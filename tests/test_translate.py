@@ -12,6 +12,7 @@ import pytest
 from configs import _run, common
 from gan_transfer import inference
 from gan_transfer import translate as translation
+from gan_transfer.data.transforms import resize
 from gan_transfer.errors import UserError
 from tests import command
 
@@ -282,6 +283,11 @@ def test_translating_arrays(stargan_v2, data, tmp_path):
     found = inference.translate_images(run, both, latents=latents, target_domain='night')
     assert found.shape == both.shape
     np.testing.assert_array_equal(found[0], read(tmp_path / 'by_seed.png'))
+
+    # Trained on images that were resized by linear interpolation, it is shown such.
+    shown = inference.from_size(sources[0], run)
+    np.testing.assert_array_equal(shown, resize(sources[0], (16, 16), 'linear'))
+    assert (shown != resize(sources[0], (16, 16))).any()
 
     for message, arguments in {
         'a target domain is needed: one of': {'targets': targets},

@@ -9,7 +9,7 @@ from gan_transfer.data.decode import EXTENSIONS, has_image_name, read_image
 from gan_transfer.data.folder import list_images
 from gan_transfer.data.pipeline import abstract_batch, check_dataset, make_pipeline
 from gan_transfer.data.sources import open_dataset, prepare
-from gan_transfer.data.transforms import resize
+from gan_transfer.data.transforms import resize, trained_by
 
 __all__ = [
     'EXTENSIONS',
@@ -24,4 +24,5 @@ __all__ = [
     'prepare',
     'read_image',
     'resize',
+    'trained_by',
 ]

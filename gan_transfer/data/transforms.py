@@ -40,6 +40,11 @@ def resize(image: np.ndarray, size_hw: Sequence[int], interpolation: str = CUBIC
     return cv2.resize(image, (width, height), interpolation=_OPENCV[interpolation])
 
 
+def trained_by(data: ConfigDict) -> str:
+    """Returns the interpolation by which the images of a training come to `image_size`: see `make_augmentation`."""
+    return LINEAR if data.augmentation == 'random_resized_crop' else CUBIC
+
+
 def make_augmentation(config: ConfigDict) -> Augmentation:
     """Returns the augmentation that `config.data` asks for: (uint8 [h, w, 3], rng) -> uint8 [size, size, 3].
 
@@ -72,7 +77,7 @@ def make_augmentation(config: ConfigDict) -> Augmentation:
         def transform(image, rng):
             if rng.random() < probability:
                 image = random_area_crop(image, scale, aspect, rng)
-            return resize(image, (size, size), LINEAR)
+            return resize(image, (size, size), trained_by(data))
     elif data.augmentation == 'none':
 
         def transform(image, rng):

@@ -182,7 +182,8 @@ def _files(folder: str) -> list[storage.Path]:
     ]
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
-    return files
+    # By their names first: `a.b.png` stands before `a.png`, and `a.b.bmp` behind `a.bmp`.
+    return sorted(files, key=lambda path: (path.with_suffix('').parts, path.suffix))
 
 
 def _check_apart(folders: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from gan_transfer import command_line, xla_flags
+from gan_transfer.code_version import code_version
 from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
 MODES = ('train', 'evaluate', 'compare', 'translate', 'prepare', 'import', 'compile')
@@ -180,6 +181,7 @@ def count_devices() -> int | None:
 
 def run() -> int:
     """Does what the flags say; returns the exit status."""
+    code_version()  # now: the files may have changed when a result names it
     if MODE.value == 'compare':
         from gan_transfer.compare import compare
 

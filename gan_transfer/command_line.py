@@ -30,7 +30,8 @@ def parse(argv: list[str]) -> list[str]:
     name = _given(argv, 'config.method.name')
     if name is not None:
         raise UserError(
-            f'a config is of one method: --config=configs/{name}.py in place of --config.method.name'
+            f'--config.method.name={name}: the other keys of a config are those of its own method; take a config file '
+            'of the one that is wanted, such as --config=configs/cut.py'
         )
     path = (_given(argv, 'config') or '').partition(':')[0]
     if path and not path.endswith('.py'):

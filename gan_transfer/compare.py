@@ -31,7 +31,7 @@ class Run(NamedTuple):
       config: key -> value of all other keys that a training depends on, and `images_seen` where it was left early.
       images: that the evaluated checkpoint has seen.
       protocols: name -> results, as in `evaluation.json`.
-      tested: domain -> what tells its test images from others.
+      tested: domain -> what tells its test images from others; {} in results that are older than that.
     """
 
     workdir: str
@@ -162,7 +162,7 @@ def _changes(folder: storage.Path) -> dict[str, str]:
             f'{change} at {one["images"]}'
             for one in found
             for change in one['changes']
-            if not change.startswith(('train_images:', *run_config.NO_WEIGHTS))
+            if not change.startswith(('train_images:', *run_config.NO_WEIGHTS, *run_config.NO_TRAINING))
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f'{path} is damaged ({error})') from error
@@ -183,6 +183,11 @@ def _about_row(row: dict[str, Any], tested: dict[str, str]) -> tuple[Any, ...]:
     return row['count'], *about, *(tested.get(row[side]) for side in ('source', 'target'))
 
 
+def _alike(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether what rows are about is the same, as far as both tell."""
+    return all(a == b or a is None or b is None for a, b in zip(one, other, strict=True))
+
+
 def _different_images(runs: Sequence[Run]) -> list[str]:
     """Returns a line for each protocol and direction in which runs of several configs were measured on other images."""
     first: dict[tuple[str, str, str], tuple[Run, tuple[Any, ...]]] = {}
@@ -192,7 +197,7 @@ def _different_images(runs: Sequence[Run]) -> list[str]:
             for row in result['directions']:
                 key, about = (name, row['source'], row['target']), _about_row(row, run.tested)
                 one, its_own = first.setdefault(key, (run, about))
-                if its_own != about:
+                if not _alike(its_own, about):
                     found.setdefault(key, f'{one.workdir} and {run.workdir}')
     return [
         f'{name}, {source} -> {target}: {two} were not evaluated on the same test images, or at another size; their '
@@ -208,7 +213,7 @@ def _directions(runs: Sequence[Run], protocol: str) -> list[dict[str, Any]]:
         for row in run.protocols[protocol]['directions']:
             there = by_direction.setdefault((row['source'], row['target']), [])
             there.append((run, row))
-            if _about_row(row, run.tested) != _about_row(there[0][1], there[0][0].tested):
+            if not _alike(_about_row(row, run.tested), _about_row(there[0][1], there[0][0].tested)):
                 raise UserError(
                     f'{there[0][0].workdir} and {run.workdir} were evaluated on different test images ({protocol}, '
                     f'{row["source"]} -> {row["target"]}): evaluate them anew on the same'

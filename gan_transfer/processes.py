@@ -1,9 +1,11 @@
 """Several processes as one run: how they start, wait for the first one, and end when one of them is gone."""
 
+import concurrent.futures
 import contextlib
 import faulthandler
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -120,8 +122,25 @@ def _leave(watch: subprocess.Popen, status: int) -> NoReturn:
 
 
 def _end(watch: subprocess.Popen) -> None:
-    """Waits for the other processes to end too."""
-    jax.distributed.shutdown()
+    """Waits for the other processes to end too, or for Ctrl-C."""
+    ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def shut_down() -> None:
+        try:
+            jax.distributed.shutdown()
+            ended.set_result(None)
+        except BaseException as error:  # any: raised where it is waited for
+            ended.set_exception(error)
+
+    # In a thread: while it waits, nothing would hear a signal.
+    threading.Thread(target=shut_down, daemon=True).start()
+    try:
+        ended.result()
+    except KeyboardInterrupt:
+        watch.communicate(b'said')
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + signal.SIGINT)
     watch.communicate(b'ended')
 
 

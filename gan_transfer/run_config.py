@@ -10,10 +10,10 @@ from gan_transfer import storage
 from gan_transfer.errors import UserError, from_user, stops_run
 
 NAME, CHANGES = 'config.json', 'config_changes.jsonl'
-# What a run's steps do not depend on, but for what happens after a fault: may change.
 NEVER = ('batch_size:', 'method.name:')  # no checkpoint could be gone on from
 # What changes no weights, but the log of a run, which is the same to the bit however often it was stopped.
-NO_WEIGHTS = (*('log_every_images:', 'sample_', 'checkpoint_every_images:', 'keep_checkpoints:'),)
+NO_WEIGHTS = ('log_every_images:', 'sample_', 'checkpoint_every_images:', 'keep_checkpoints:')
+# What a run's steps do not depend on, but for what happens after a fault: may change.
 NO_TRAINING = (
     *('evaluate_', 'evaluation.', 'mesh.', 'checkpoint.', 'on_divergence', 'max_rollbacks'),
     *('data.threads', 'data.prefetch', 'data.cache'),
@@ -128,7 +128,11 @@ def check_unchanged(
         return []
     old = _flat(saved if defaults is None else _over(_plain(defaults), saved))
     new, missing = flat(config), object()
-    stays = [f'{key} stays {new[key]}' for key in DERIVED if new.get(key) and old.get(key) == new[key]]
+    stays = [
+        f'{key} stays {new[key]}'
+        for key in DERIVED
+        if old.get(key) == new.get(key) and 0 < (new.get(key) or 0) <= old.get('train_images', 0)
+    ]
     lines = [
         f'{key}: {_show(old, key)} -> {_show(new, key)}'
         + (f' ({", ".join(stays)})' if key == 'train_images' and stays else '')

@@ -67,10 +67,19 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
         (folder / 'config.json').write_text(json.dumps({**config, **changes}))
 
     for seed in range(3):
+        if seed == 2:
+            results['data'].pop('test_images')  # of an older version
         write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1, log_every_images=seed + 8)
+    results['data'] = json.loads((run / 'evaluation.json').read_text())['data']
     write('switched', 0.0, seed=5)
     (tmp_path / 'switched' / run_config.CHANGES).write_text(
-        json.dumps({'images': 8, 'changes': ['batch_size: 4 -> 2', 'log_every_images: 8 -> 4']}) + '\n'
+        json.dumps(
+            {
+                'images': 8,
+                'changes': ['batch_size: 4 -> 2', 'log_every_images: 8 -> 4', 'data.threads: 4 -> 8'],
+            }
+        )
+        + '\n'
     )
     write('longer', -0.02, train_images=99)
     write('left', 0.0, seed=3)

@@ -30,7 +30,7 @@ CYCLEGAN, STARGAN_V2 = (
         ((CYCLEGAN, '--config.optimizer.learning_rate=low'), ("learning_rate=low: 'low' is no number",)),
         (
             (CYCLEGAN, '--config.method.name=cut'),
-            ('--config=configs/cut.py in place of --config.method.name',),
+            ('--config.method.name=cut: the other keys', 'such as --config=configs/cut.py'),
         ),
         (('--config=configs/cyclegn.py',), ('did you mean configs/cyclegan.py?',)),
         (

@@ -105,6 +105,15 @@ def test_processes_that_do_not_find_each_other_end_with_a_line(tmp_path):
     assert 'Current thread' not in done.stderr
 
 
+LONGER = """
+import sys, time
+from gan_transfer import processes
+with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
+    time.sleep(60 * int(sys.argv[2]))
+    print('done', flush=True)
+"""
+
+
 def test_a_process_that_is_done_waits_for_one_that_is_not():
     """Longer than a lost process would be waited for."""
     code = (
@@ -125,7 +134,35 @@ def test_a_process_that_is_done_waits_for_one_that_is_not():
     assert [status for _, status in ended] == [0, 0], ended
 
 
+def test_ctrl_c_ends_the_wait_for_others():
+    with socket.create_server(('', 0)) as free:
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    both = [
+        subprocess.Popen(
+            [sys.executable, '-c', LONGER, address, str(i)], cwd=command.ROOT, stdout=subprocess.PIPE
+        )
+        for i in range(2)
+    ]
+    try:
+        assert both[0].stdout.readline() == b'done\n'
+        time.sleep(1)
+        assert both[0].poll() is None
+        both[0].send_signal(signal.SIGINT)
+        assert both[0].wait(20) == 130
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
 def test_processes_of_a_cluster_that_does_not_say_who_they_are_do_not_run_each_alone(monkeypatch):
+    def find_none(**_):
+        raise ValueError('coordinator_address should be defined.')
+
+    # What JAX says where it sees no cluster; here it would be too late to ask it, with devices in use.
+    monkeypatch.setattr(processes, '_initialize', find_none)
+    monkeypatch.delenv('SLURM_NTASKS', raising=False)
+    assert not processes._start(None, None, None)
     monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')  # all that Open MPI 5 sets of what JAX looks for
     with pytest.raises(UserError, match=r'MPI started 2 processes .* --process_count=1 to run alone'):
         processes._start(None, None, None)

@@ -58,18 +58,18 @@ def collectives(program: Program) -> list[Collective]:
     A TPU's program writes one that goes on beside other work into each of the fusions that hide it: those with one
     `chain_id` are one. A scattered sum is on some TPUs an all-reduce inside of a fusion that keeps a slice of it.
     """
-    found, chains = [], set()
+    found, hidden = [], set()
     for name, instructions in program.computations.items():
         for instruction in instructions:
             if instruction.opcode.removesuffix('-start') not in COLLECTIVES:
                 continue
-            chain = re.search(r'chain_id="(\d+)"', instruction.attributes)
-            if chain and chain[1] in chains:
-                continue
-            chains |= {chain[1]} if chain else set()
             one = _collective(instruction)
             if name.startswith('all-reduce-scatter'):
                 one = dataclasses.replace(one, opcode='reduce-scatter')
+            chain = re.search(r'chain_id="(\d+)"', instruction.attributes)
+            if chain and (chain[1], one) in hidden:
+                continue
+            hidden |= {(chain[1], one)} if chain else set()
             found.append(one)
     return [one for one in found if one.group > 1]
 

@@ -170,19 +170,18 @@ def _files(folder: str) -> list[storage.Path]:
     with storage.reached(place):
         if not place.is_dir():
             raise ValueError(f'no such folder: {folder}')
-    found = storage.files_in(place)
+    found = [
+        path
+        for path in storage.files_in(place)
+        if not any(part.startswith('.') for part in path.relative_to(place).parts)
+    ]
     linked = [path for path in found if not storage.is_remote(path) and path.is_symlink() and path.is_dir()]
     if linked:
         raise ValueError(f'{linked[0]} is a link to a folder, which is not followed; name the folder itself')
-    files = [
-        path
-        for path in found
-        if data.has_image_name(path)
-        and not any(part.startswith('.') for part in path.relative_to(place).parts)
-    ]
+    files = [path for path in found if data.has_image_name(path)]
     if not files:
         raise ValueError(f'{folder} has no images ({", ".join(data.EXTENSIONS)})')
-    # By their names first: `a.b.png` stands before `a.png`, and `a.b.bmp` behind `a.bmp`.
+    # By their names first: of all endings, `a.m.png` would stand before `a.png`, and `a.m.bmp` behind `a.bmp`.
     return sorted(files, key=lambda path: (path.with_suffix('').parts, path.suffix))
 
 
@@ -199,20 +198,19 @@ def _check_apart(folders: dict[str, str]) -> None:
 
 def _check_names(protocol: str, folders: dict[str, str], files: dict[str, list[storage.Path]]) -> None:
     """Raises ValueError where the images of all folders do not have the same names, endings aside."""
-
-    def names(side: str) -> set[str]:
-        root = storage.place(folders[side])
-        return {str(path.relative_to(root).with_suffix('')) for path in files[side]}
-
+    names = {
+        side: {str(path.relative_to(storage.place(folders[side])).with_suffix('')) for path in paths}
+        for side, paths in files.items()
+    }
     for side in files:
         for other in files:
-            missing = sorted(names(side) - names(other))
+            missing = sorted(names[side] - names[other])
             if missing:
                 raise ValueError(
                     f'{protocol} compares images of one name: --{other}={folders[other]} has no {missing[0]!r}, which '
                     f'is in --{side} ({len(missing)} such)'
                 )
-        if len(names(side)) < len(files[side]):
+        if len(names[side]) < len(files[side]):
             raise ValueError(f'--{side}={folders[side]} has images whose names differ in their ending alone')
 
 

@@ -89,6 +89,16 @@ class BatchNorm(nn.Module):
         return (normalized * scale + bias).astype(x.dtype)
 
 
+def scaled(x: Float[Array, 'b h w c'], scale: Array, bias: Array) -> Float[Array, 'b h w c']:
+    """Returns scale x + bias, in the type of `x` but computed in float32.
+
+    Args: images; scale and bias in float32, [c] or [b, 1, 1, c].
+
+    Else the derivatives by both would be sums in bfloat16 over all places: see `layers.add_bias`.
+    """
+    return (scale * x.astype(jnp.float32) + bias).astype(x.dtype)
+
+
 class LearntNorm(nn.Module):
     """A normalization with a learnt scale and offset per channel."""
 
@@ -96,9 +106,9 @@ class LearntNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h w c']:
-        scale = self.param('scale', nn.initializers.ones_init(), (x.shape[-1],)).astype(x.dtype)
-        bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],)).astype(x.dtype)
-        return self.normalize(x) * scale + bias
+        scale = self.param('scale', nn.initializers.ones_init(), (x.shape[-1],))
+        bias = self.param('bias', nn.initializers.zeros_init(), (x.shape[-1],))
+        return scaled(self.normalize(x), scale, bias)
 
 
 class StyledNorm(nn.Module):
@@ -112,5 +122,5 @@ class StyledNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h w c']:
         linear = nn.Dense(2 * x.shape[-1], kernel_init=layers.he_normal, dtype=x.dtype, name='linear')
-        gamma, beta = jnp.split(linear(style)[:, None, None, :], 2, axis=-1)
-        return (1 + gamma) * self.normalize(x) + beta
+        gamma, beta = jnp.split(linear(style)[:, None, None, :].astype(jnp.float32), 2, axis=-1)
+        return scaled(self.normalize(x), 1 + gamma, beta)

@@ -64,13 +64,15 @@ def test_an_exchange_that_others_hide_is_counted_once_and_a_scattered_sum_as_one
 
 ENTRY %main (part: bf16[16,8]) -> bf16[64,8] {{
   %part = bf16[16,8]{{1,0}} parameter(0)
-  ROOT %all-gather.3 = {gather}1"}}
+  %all-gather.3 = {gather}1"}}
+  ROOT %all-gather.4 = {gather.replace('64,8', '8,8')}1"}}
 }}
 """
     )
     gathered = Collective('all-gather', ('bf16',), 2 * 64 * 8, 4)
     scattered = Collective('reduce-scatter', ('f32',), 4 * 64 * 8, 4)
-    assert collectives(program) == [gathered, scattered, gathered]
+    another = Collective('all-gather', ('bf16',), 2 * 8 * 8, 4)
+    assert collectives(program) == [gathered, scattered, gathered, another]
 
 
 def test_traffic_counts_main_memory_once_with_and_without_padding():

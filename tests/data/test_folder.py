@@ -64,9 +64,13 @@ def test_layout_of_a_folder_per_domain(opened, root, test):
 def test_what_is_no_image_is_told_once_a_folder(opened, root, caplog):
     afhq(root)
     (root / 'train' / 'cat' / 'b.svg').touch()
+    for ending in ('gif', 'ppm', 'avif'):
+        write(root / 'train' / 'cat' / f'c.{ending}')
     (root / 'train' / 'cat' / 'more').mkdir()
     (root / 'train' / 'dog' / '.DS_Store').touch()
-    assert len(opened().train['cat']) == 5
+    dataset = opened()
+    assert len(dataset.train['cat']) == 5 + 3
+    assert not dataset.faults.count
     told = [line for line in caplog.messages if 'not read' in line]
     assert len(told) == 1
     assert 'train/cat: not read: b.svg and 1 more (.jpg .jpeg' in told[0]

@@ -164,3 +164,34 @@ def test_gradients_of_gradients_of_a_norm_in_bfloat16_are_near_those_in_float32(
         np.asarray(jax.grad(penalty)(x.astype(kind)), np.float32) for kind in (jnp.float32, jnp.bfloat16)
     )
     assert np.linalg.norm(near - exact) < 0.1 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda dtype: layers.Convolution(4, 3, padding=1, dtype=dtype),
+        lambda dtype: layers.TransposedConvolution(4, dtype=dtype),
+        lambda dtype: normalization.LearntNorm(),
+        lambda dtype: normalization.StyledNorm(),
+    ],
+    ids=['convolution', 'transposed convolution', 'learnt norm', 'styled norm'],
+)
+def test_biases_and_scales_have_their_gradients_in_bfloat16(make):
+    """Sums of like terms over all places: those in bfloat16 stop at some 2048 of 4096 and more."""
+    x, style = _images((1, 64, 64, 3)), jnp.ones((1, 2))
+    found = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        module, images = make(dtype), x.astype(dtype)
+        given = (images, style.astype(dtype)) if isinstance(module, normalization.StyledNorm) else (images,)
+        params = module.init(jax.random.key(0), *given)
+
+        def loss(params, module=module, given=given):
+            y = module.apply(params, *given)
+            return (0.5 * jnp.square(y) + y).astype(jnp.float32).sum()
+
+        gradients = jax.jit(jax.grad(loss))(params)['params']
+        gradients.pop('kernel', None)
+        found[dtype] = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradients)])
+    large = np.abs(found[jnp.float32]) > 1_000  # behind a norm nearly all are: of N(x)^2 and of 1
+    assert large.mean() > 0.6
+    np.testing.assert_allclose(found[jnp.bfloat16][large], found[jnp.float32][large], rtol=0.03)

@@ -106,8 +106,9 @@ def test_processes_that_do_not_find_each_other_end_with_a_line(tmp_path):
 
 
 LONGER = """
-import sys, time
+import signal, sys, time
 from gan_transfer import processes
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it leaves behind with it ignored
 with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
     time.sleep(60 * int(sys.argv[2]))
     print('done', flush=True)

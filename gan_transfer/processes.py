@@ -81,9 +81,7 @@ def joined(
         else:
             print(str(error).strip().splitlines()[0], file=sys.stderr)
         # Ended in the usual way, it would first wait for the others, who wait for it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
+        _exit(1)
     except BaseException as leaving:
         if isinstance(leaving, SystemExit) and leaving.code:
             _leave(watch, leaving.code)
@@ -116,6 +114,11 @@ def _leave(watch: subprocess.Popen, status: int) -> NoReturn:
     ending = threading.Thread(target=jax.distributed.shutdown, daemon=True)
     ending.start()
     ending.join(TOGETHER_SECONDS)
+    _exit(status)
+
+
+def _exit(status: int) -> NoReturn:
+    """Ends at once, without what waits for the others at a usual end."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -138,9 +141,7 @@ def _end(watch: subprocess.Popen) -> None:
         ended.result()
     except KeyboardInterrupt:
         watch.communicate(b'said')
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(128 + signal.SIGINT)
+        _exit(128 + signal.SIGINT)
     watch.communicate(b'ended')
 
 

@@ -92,8 +92,7 @@ def test_a_coordinator_that_cannot_be(coordinator, message, tmp_path):
 
 def test_processes_that_do_not_find_each_other_end_with_a_line(tmp_path):
     """The second of two with nobody at the address; JAX would abort it after minutes, with a dump of all threads."""
-    with socket.create_server(('', 0)) as free:
-        port = free.getsockname()[1]
+    port = command.free_port()
     code = (
         'from gan_transfer import processes\n'
         'processes.START_SECONDS = 3\n'
@@ -103,57 +102,6 @@ def test_processes_that_do_not_find_each_other_end_with_a_line(tmp_path):
     assert done.returncode != 0
     assert 'error: the processes did not find each other within 3 seconds' in done.stderr
     assert 'Current thread' not in done.stderr
-
-
-LONGER = """
-import signal, sys, time
-from gan_transfer import processes
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it leaves behind with it ignored
-with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
-    time.sleep(60 * int(sys.argv[2]))
-    print('done', flush=True)
-"""
-
-
-def test_a_process_that_is_done_waits_for_one_that_is_not():
-    """Longer than a lost process would be waited for."""
-    code = (
-        'import sys, time\n'
-        'from gan_transfer import processes\n'
-        'processes.HEARTBEAT_SECONDS = 3\n'
-        'with processes.joined(sys.argv[1], 2, int(sys.argv[2])): time.sleep(9 * int(sys.argv[2]))'
-    )
-    with socket.create_server(('', 0)) as free:
-        address = f'127.0.0.1:{free.getsockname()[1]}'
-    both = [
-        subprocess.Popen(
-            [sys.executable, '-c', code, address, str(i)], cwd=command.ROOT, stderr=subprocess.PIPE
-        )
-        for i in range(2)
-    ]
-    ended = [(process.communicate()[1], process.returncode) for process in both]
-    assert [status for _, status in ended] == [0, 0], ended
-
-
-def test_ctrl_c_ends_the_wait_for_others():
-    with socket.create_server(('', 0)) as free:
-        address = f'127.0.0.1:{free.getsockname()[1]}'
-    both = [
-        subprocess.Popen(
-            [sys.executable, '-c', LONGER, address, str(i)], cwd=command.ROOT, stdout=subprocess.PIPE
-        )
-        for i in range(2)
-    ]
-    try:
-        assert both[0].stdout.readline() == b'done\n'
-        time.sleep(1)
-        assert both[0].poll() is None
-        both[0].send_signal(signal.SIGINT)
-        assert both[0].wait(20) == 130
-    finally:
-        for process in both:
-            process.kill()
-            process.communicate()
 
 
 def test_processes_of_a_cluster_that_does_not_say_who_they_are_do_not_run_each_alone(monkeypatch):
@@ -223,6 +171,17 @@ with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
     print('started', flush=True)
     print(processes.after_the_first(lambda: time.sleep(35 * processes.is_first()) or 'prepared'), flush=True)
 """
+# The first of two processes is done long before the second, for longer than a lost one would be waited for.
+DONE_EARLY = """
+import signal, sys, time
+from gan_transfer import processes
+processes.HEARTBEAT_SECONDS = 3
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it leaves behind with it ignored
+with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
+    print('started', flush=True)
+    time.sleep(9 * int(sys.argv[2]))
+    print('done', flush=True)
+"""
 
 
 @contextlib.contextmanager
@@ -264,6 +223,21 @@ def test_one_signal_ends_a_process_that_has_nothing_to_save():
     with two_of(WAITING) as (_, second):
         second.send_signal(signal.SIGTERM)
         assert second.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_a_process_that_is_done_waits_for_one_that_is_not():
+    with two_of(DONE_EARLY) as both:
+        ended = [(process.communicate()[1], process.returncode) for process in both]
+    assert [status for _, status in ended] == [0, 0], ended
+
+
+def test_ctrl_c_ends_the_wait_for_others():
+    with two_of(DONE_EARLY) as (first, _):
+        assert first.stdout.readline() == 'done\n'
+        time.sleep(1)
+        assert first.poll() is None
+        first.send_signal(signal.SIGINT)
+        assert first.wait(timeout=20) == 128 + signal.SIGINT
 
 
 @pytest.mark.slow

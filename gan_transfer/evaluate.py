@@ -17,6 +17,7 @@ from gan_transfer.evaluation.gallery import Gallery
 from gan_transfer.evaluation.protocols import PROTOCOLS
 from gan_transfer.evaluation.tables import print_results
 from gan_transfer.experiment import open_dataset
+from gan_transfer.fingerprint import digest
 from gan_transfer.inference import Run, Translator, open_run
 
 NAME, PAGE = 'evaluation.json', 'gallery.html'
@@ -136,7 +137,7 @@ def _earlier(about: dict[str, Any], workdir: str) -> dict[str, Any]:
 
 
 def _with_earlier(
-    found: dict[str, Any], earlier: dict[str, Any], checkpoint: dict[str, int]
+    found: dict[str, Any], earlier: dict[str, Any], checkpoint: dict[str, int | str]
 ) -> dict[str, Any]:
     """Adds protocols that were run before, on the same checkpoint and the same images, and mean now what they did then.
 
@@ -182,5 +183,5 @@ def _about(config: Any, dataset: data.Dataset, run: Run) -> dict[str, Any]:
     }
 
 
-def _about_checkpoint(run: Run) -> dict[str, int]:
-    return {'step': run.step, 'images': run.images}
+def _about_checkpoint(run: Run) -> dict[str, int | str]:
+    return {'step': run.step, 'images': run.images, 'weights': digest(run.params)}

@@ -5,6 +5,8 @@ An array's fingerprint is the sum over its elements of their bits, as an integer
 they are as good as random, so that any other change does with a probability of about 2^-32 at most.
 """
 
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -28,6 +30,11 @@ def fingerprints(tree: Any) -> dict[str, str]:
         gathered = multihost_utils.process_allgather(sums.view(np.uint32))
         sums = np.ascontiguousarray(gathered).view(np.uint64).sum(axis=0)
     return {name: f'{int(value):016x}' for name, value in zip(leaves, sums, strict=True)}
+
+
+def digest(tree: Any) -> str:
+    """Returns one SHA-256 of the fingerprints and names of all arrays; called as `fingerprints` is."""
+    return hashlib.sha256(json.dumps(fingerprints(tree), sort_keys=True).encode()).hexdigest()
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def test_writes_and_prints_every_direction(run):
     config = (*command.TINY_CYCLEGAN, *MORE, *protocols)
     out = command.launch(*config, '--mode=evaluate', f'--workdir={run}').stdout
     results = json.loads((run / 'evaluation.json').read_text())
-    assert results['checkpoint'] == {'step': 4, 'images': 16}
+    checkpoint = results['checkpoint']
+    assert (checkpoint['step'], checkpoint['images'], len(checkpoint['weights'])) == (4, 16, 64)
     assert list(results['protocols']) == ['paired_test']
     protocol = results['protocols']['paired_test']
     there, back = protocol['directions']
@@ -171,7 +172,8 @@ def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
         )
         return {'about': about or PROTOCOLS[name].about, 'directions': [row]}
 
-    about, checkpoint = {'method': 'cut', 'data': {'domains': ['a', 'b']}}, {'step': 4, 'images': 8}
+    about = {'method': 'cut', 'data': {'domains': ['a', 'b']}}
+    checkpoint = {'step': 4, 'images': 8, 'weights': 'w'}
     kept = {'default': result('default', 'x'), 'paired_test': result('paired_test')}
     before = {**about, 'checkpoint': checkpoint, 'protocols': kept}
     (tmp_path / 'evaluation.json').write_text(json.dumps(before))
@@ -184,7 +186,8 @@ def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
 
     found = {'cut_test_test': result('cut_test_test', 'x')}
     assert evaluate._with_earlier(found, earlier, checkpoint) == kept | found
-    assert merged(found, checkpoint={'step': 5, 'images': 10}) == set()
+    assert merged(found, checkpoint={**checkpoint, 'step': 5}) == set()
+    assert merged(found, checkpoint={**checkpoint, 'weights': 'v'}) == set(), 'a run that was started anew'
     assert merged({'default': result('default', 'x')}) == {'paired_test'}
     assert merged({'cut_test_test': result('cut_test_test', 'y')}) == {'paired_test'}, 'other pixels'
     # Loaded by another interpolation, the same images have another digest.

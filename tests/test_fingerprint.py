@@ -59,3 +59,10 @@ def test_sees_every_bit_and_every_place():
 
 def test_names_are_paths():
     assert list(fingerprints({'b': {'c': jnp.ones(2)}, 'a': (jnp.ones(1),)})) == ['a/0', 'b/c']
+
+
+def test_a_digest_tells_numbers_and_names_apart():
+    x = numbers((3, 4))
+    digests = {fingerprint.digest(tree) for tree in ({'x': x}, {'y': x}, {'x': x.at[1, 2].add(1e-3)})}
+    assert len(digests) == 3
+    assert fingerprint.digest({'x': x + 0}) in digests

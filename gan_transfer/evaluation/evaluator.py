@@ -230,7 +230,14 @@ class Evaluator:
         if protocol.features:
             self._compare_sets(row, protocol, np.stack([np.concatenate(parts) for parts in found]), names)
         for side, values in parts.items():
-            self._add_means(row, side, values)
+            means, ends = measures.summarize(values)
+            row[side] |= means
+            row['intervals'].setdefault(side, {}).update(ends)
+        if 'diversity' in row['translated'] and self._config.evaluation.lpips_batch_mean:
+            diversity = np.concatenate([values['diversity'] for values in parts['translated']])
+            starts = range(0, len(diversity), BATCH_OF_MEANS)
+            batches = [diversity[start : start + BATCH_OF_MEANS].mean() for start in starts]
+            row['translated']['diversity_batch_mean'] = float(np.mean(batches))
         return row
 
     def _of_source(self, protocol: Protocol) -> list[str]:
@@ -238,18 +245,6 @@ class Evaluator:
         shown = self._takes_target and protocol.styles != 'latent'
         names = [name for name in protocol.measures if measures.measure(name).of_source]
         return [name for name in names if shown or name != 'style_distance']
-
-    def _add_means(self, row: Results, side: str, parts: list[measures.Values]) -> None:
-        ends = row['intervals'].setdefault(side, {})
-        for key in parts[0]:
-            values = np.concatenate([part[key] for part in parts]).astype(np.float64)
-            row[side][key] = float(values.mean())
-            ends[key] = intervals.of_mean(values, share=measures.measure(key).share)
-            if key == 'diversity' and self._config.evaluation.lpips_batch_mean:
-                batches = [
-                    values[i : i + BATCH_OF_MEANS].mean() for i in range(0, len(values), BATCH_OF_MEANS)
-                ]
-                row[side][f'{key}_batch_mean'] = float(np.mean(batches))
 
     def _compare_sets(
         self, row: Results, protocol: Protocol, found: np.ndarray, names: tuple[str, str]

@@ -11,7 +11,6 @@ from gan_transfer import data, storage
 from gan_transfer.evaluation import measures, outputs, sets
 from gan_transfer.evaluation.features import make_features, measure
 from gan_transfer.evaluation.protocols import PROTOCOLS, SMALLEST_SET, Protocol, features_name
-from gan_transfer.metrics import intervals
 
 FOR_FOLDERS = ('default', 'paired_test', 'cut_test_test', 'clean_test_test', 'egsde', 'egsde_celeba_hq')
 
@@ -125,24 +124,15 @@ def _compare_pairs(
         for side, of_side in images.items():
             found.setdefault(side, []).append(compute(protocol.measures, batch, [of_side]))
     titles = {'generated': 'translated', 'source': 'untouched_source'}
-    values = {
-        titles[side]: {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-        for side, parts in found.items()
-    }
+    summaries = {titles[side]: measures.summarize(parts) for side, parts in found.items()}
     return {
         'about': f'{protocol.about}; pairs of two folders, by the names of their files',
         'images': {side: len(paths) for side, paths in files.items()},
         'sha256': {side: digest.hexdigest() for side, digest in digests.items()},  # of the pixels, in order
         'size': sizes,  # height and width, px
         'resized': size is not None,
-        **{
-            side: {key: float(of_key.mean()) for key, of_key in found.items()}
-            for side, found in values.items()
-        },
-        'intervals': {
-            side: {key: intervals.of_mean(of_key) for key, of_key in found.items()}
-            for side, found in values.items()
-        },
+        **{side: means for side, (means, _) in summaries.items()},
+        'intervals': {side: ends for side, (_, ends) in summaries.items()},
     }
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, UInt8
 from gan_transfer import feature_networks
 from gan_transfer.evaluation.outputs import Translated
 from gan_transfer.evaluation.protocols import FOLLOWED, TRUTH, Protocol
-from gan_transfer.metrics import paired, semantics, structure, style
+from gan_transfer.metrics import intervals, paired, semantics, structure, style
 
 Values = dict[str, np.ndarray]  # measure -> a value for each image [b]
 Images = UInt8[Array, 'b h w 3']
@@ -99,6 +99,15 @@ def check_size(name: str, protocol: Protocol, image_size: int) -> None:
 def comparable(row: dict, name: str) -> float:
     """Returns a row's value to compare with the untouched sources': that of as many images, for several outputs."""
     return row.get('one_output', {}).get(name, row['translated'][name])
+
+
+def summarize(parts: Sequence[Values]) -> tuple[dict[str, float], dict[str, intervals.Interval | None]]:
+    """Returns the means of measures over the images of all batches, and the intervals of these means."""
+    values = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
+    return (
+        {name: float(of_images.mean()) for name, of_images in values.items()},
+        {name: intervals.of_mean(of_images, share=measure(name).share) for name, of_images in values.items()},
+    )
 
 
 class Networks:

@@ -126,6 +126,9 @@ def check_flags() -> None:
         raise UserError('--real and --generated go together: two folders of images')
     if mode == 'evaluate' and SOURCE.value is not None and REAL.value is None:
         raise UserError('--mode=evaluate takes --source with --real and --generated only')
+    of_runs = [name for name in ('allow_config_change', *PROCESSES) if flags.FLAGS[name].present]
+    if of_runs and REAL.value is not None:
+        raise UserError(f'--{of_runs[0]} is for runs; two folders are compared by one process')
     if mode in ('train', 'import', 'evaluate', 'compare'):
         check_folder('workdir', WORKDIR.value, for_checkpoints=mode in ('train', 'import'))
 
@@ -183,9 +186,10 @@ def run() -> int:
     """Does what the flags say; returns the exit status."""
     code_version()  # now: the files may have changed when a result names it
     if MODE.value == 'compare':
+        from configs import _run
         from gan_transfer.compare import compare
 
-        compare(WORKDIR.value)
+        compare(WORKDIR.value, _run.get_defaults)
         return 0
     config = read_config()
     if MODE.value == 'train':

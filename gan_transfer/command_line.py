@@ -87,10 +87,10 @@ def _with_saved_config(argv: list[str]) -> list[str]:
     if given is None or not f'/{given}'.endswith(ending):
         return argv
     folder = given.removesuffix('config.json').rstrip('/') or '.'
-    return [
-        argument.replace(given, f'{RUN_CONFIG}:{folder}') if argument.endswith(given) else argument
-        for argument in argv
-    ]
+    asked, names = f'{RUN_CONFIG}:{folder}', ('-config', '--config')
+    place = next(i for i, argument in enumerate(argv) if argument.partition('=')[0] in names)
+    behind = 1 if '=' in argv[place] else 2
+    return [*argv[:place], f'--config={asked}', *argv[place + behind :]]
 
 
 def _with_config(argv: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ checkpoints only: the best of a training, chosen on the test images, is not comp
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from gan_transfer.terminal import make_console
 
 NAME, EVALUATED = 'comparison.json', 'evaluation.json'
 Direction = tuple[str, str]
+Defaults = Callable[[str], Any]
 
 
 class Run(NamedTuple):
@@ -42,13 +43,15 @@ class Run(NamedTuple):
     tested: dict[str, str]
 
 
-def compare(workdir: str) -> list[dict[str, Any]]:
+def compare(workdir: str, defaults: Defaults) -> list[dict[str, Any]]:
     """Compares all evaluated runs in a folder and its folders; writes `comparison.json` there, prints, returns it.
+
+    `defaults` gives the config of a method by its name, for the keys that a run is older than.
 
     Raises:
       UserError: where there is no evaluated run, or a file of one is damaged.
     """
-    runs, waiting = _read(workdir)
+    runs, waiting = _read(workdir, defaults)
     if not runs:
         raise UserError(
             f'no evaluated run in {workdir!r}: --mode=evaluate writes {EVALUATED} into that of a run'
@@ -89,8 +92,7 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
     }
     rows = []
     for group in groups.values():
-        config = group[0].config
-        method = config['method.name']
+        config, method = group[0].config, group[0].config['method.name']
         rows.append(
             {
                 'method': method,
@@ -105,7 +107,7 @@ def summarize(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def _read(workdir: str) -> tuple[list[Run], list[str]]:
+def _read(workdir: str, defaults: Defaults) -> tuple[list[Run], list[str]]:
     """Returns the evaluated runs by their folders, and the folders of runs that are not evaluated."""
     with from_user():
         root = storage.absolute(workdir)
@@ -121,14 +123,15 @@ def _read(workdir: str) -> tuple[list[Run], list[str]]:
             continue  # what a diverged run has kept; two folders of images, compared
         name = str(folder.relative_to(root))
         if EVALUATED in folders[folder]:
-            runs.append(_read_run(folder, name))
+            runs.append(_read_run(folder, name, defaults))
         else:
             waiting.append(name)
     return runs, waiting
 
 
-def _read_run(folder: storage.Path, name: str) -> Run:
-    config = run_config.flat(run_config.load(str(folder)))
+def _read_run(folder: storage.Path, name: str, defaults: Defaults) -> Run:
+    saved = run_config.read(str(folder))
+    config = run_config.flat_over(defaults(saved['method']['name']), saved)
     seed = config.pop('seed')
     path = folder / EVALUATED
     with from_user():
@@ -143,8 +146,9 @@ def _read_run(folder: storage.Path, name: str) -> Run:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
     apart = (*run_config.NO_TRAINING, *run_config.NO_WEIGHTS)
-    trained = {key: value for key, value in config.items() if not f'{key}:'.startswith(apart)}
-    trained |= _changes(folder)
+    trained = {key: value for key, value in config.items() if not f'{key}:'.startswith(apart)} | _changes(
+        folder
+    )
     # A run that was left early, or not evaluated since it went on, is no seed of those at their end.
     if images < trained['train_images']:
         trained['images_seen'] = images
@@ -157,10 +161,9 @@ def _changes(folder: storage.Path) -> dict[str, str]:
     with from_user():
         lines = storage.read(path).splitlines() if storage.exists(path) else []
     try:
-        found = [json.loads(line) for line in lines]
         told = [
             f'{change} at {one["images"]}'
-            for one in found
+            for one in map(json.loads, lines)
             for change in one['changes']
             if not change.startswith(('train_images:', *run_config.NO_WEIGHTS, *run_config.NO_TRAINING))
         ]

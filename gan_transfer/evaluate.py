@@ -18,7 +18,7 @@ from gan_transfer.evaluation.protocols import PROTOCOLS
 from gan_transfer.evaluation.tables import print_results
 from gan_transfer.experiment import open_dataset
 from gan_transfer.fingerprint import digest
-from gan_transfer.inference import Run, Translator, open_run
+from gan_transfer.inference import Run, Translator, check_style, open_run
 
 NAME, PAGE = 'evaluation.json', 'gallery.html'
 SEED = 0  # of what a method draws while it translates
@@ -42,6 +42,10 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         evaluator = evaluation.Evaluator(
             config, dataset, run.experiment.method, run.directions, progress=processes.is_first()
         )
+    for protocol in evaluator.protocols.values():
+        latent = protocol.styles == 'latent'
+        shown = 'target' in run.experiment.method.translate_fields and not latent
+        check_style(run, target=shown, latent=latent)
     translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
     gallery = Gallery(run.domains, config.evaluation.gallery_images)
     with from_user():

@@ -50,8 +50,14 @@ def import_checkpoint(config: Any, workdir: str, family: str, checkpoint: str) -
     if unused:
         notes = [*notes, f'ignored, as the config has no such network: {", ".join(unused)}']
     if family == 'stargan_v2':
-        notes = [*notes, f'domains, alphabetical as the original sorts its folders: {", ".join(domains)}']
-    _write(config, workdir, experiment, domains, Weights(params, params), family, notes)
+        numbers = ', '.join(f'{i} {name}' for i, name in enumerate(domains))
+        other = (
+            ''
+            if list(domains) == sorted(domains)
+            else ', which these are not: are they those of the weights?'
+        )
+        notes = [*notes, f'domains: {numbers}; the original numbers its folders in alphabetical order{other}']
+    _write(config, workdir, experiment, domains, Weights(params, params), f'{family} in {checkpoint}', notes)
 
 
 def import_run(config: Any, workdir: str, source: str, source_config: Any) -> None:
@@ -142,10 +148,10 @@ def _write(
     experiment: Experiment,
     domains: tuple[str, ...],
     weights: Weights,
-    source: str,
+    origin: str,
     notes: Sequence[str],
 ) -> None:
-    """Writes the run, and prints where its weights are from."""
+    """Writes the run, and prints `notes`; `origin`, where its weights are from, tells it from other runs."""
     console = make_console()
     state = experiment.init(config.seed)
     fresh = [
@@ -158,7 +164,7 @@ def _write(
         'seconds': 0.0,
         'domains': list(domains),
         'directions': _directions(experiment, len(domains), fresh),
-        'imported': {'from': source, 'networks': sorted(weights.params)},
+        'imported': {'from': origin, 'networks': sorted(weights.params)},
     }
     checkpoints = Checkpoints(workdir, keep=config.keep_checkpoints)
     checkpoints.set_aside(0)  # what an import has left that was interrupted
@@ -166,7 +172,7 @@ def _write(
     checkpoints.wait()
     checkpoints.close()
     # No seed of runs that began by first weights.
-    run_config.note_changes(workdir, [f'weights: first ones -> {source}'], 0)
+    run_config.note_changes(workdir, [f'weights: first ones -> {origin}'], 0)
     run_config.save(workdir, config)  # last: it makes the folder a run, which must not begin by first weights
     for line in notes:
         console.print(line)
@@ -190,11 +196,20 @@ def _configure(
         if config.method[key] != value
     ]
     config.method.update(options)
-    names = tuple(config.data.domains) or tuple(string.ascii_uppercase[:count])
+    names = _domains(config, count)
     if len(names) != count:
-        raise UserError(f'data.domains names {", ".join(names)}; the weights are of {count} domains')
+        raise UserError(f'the domains are {", ".join(names)}; the weights are of {count}: see data.domains')
     config.data.domains = names
     return names, changes
+
+
+def _domains(config: Any, count: int) -> tuple[str, ...]:
+    """Returns the domains that the config names, else those of the data that it names, else letters."""
+    if config.data.domains:
+        return tuple(config.data.domains)
+    if config.data.path or config.data.source.startswith('tfds:'):
+        return data.open_dataset(config).domains
+    return tuple(string.ascii_uppercase[:count])
 
 
 def _params(experiment: Experiment, family: str, weights: dict[str, layout.StateDict]) -> dict[str, Params]:

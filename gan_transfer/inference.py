@@ -72,7 +72,7 @@ class Run(NamedTuple):
 
     `image_size` and `interpolation` to it are those of its training. `directions` are the pairs of source and target
     domain that it translates between: the method's, or fewer where the run was imported from files that lack a
-    generator.
+    generator; `untrained` networks are those that an import has left with first weights.
     """
 
     experiment: Experiment
@@ -83,6 +83,7 @@ class Run(NamedTuple):
     image_size: int
     images: int  # seen in training
     interpolation: str
+    untrained: tuple[str, ...]
 
     def resize(self, image: UInt8[np.ndarray, 'h w 3']) -> UInt8[np.ndarray, 's s 3']:
         """Stretches an image to the size of the training, as its images were."""
@@ -114,14 +115,16 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
         directions = about.get('directions', experiment.method.directions(len(domains)))
         if not directions:
             raise UserError(
-                f'the run in {workdir!r} translates nothing: the files that it was imported from have no generator'
+                f'the run in {workdir!r} translates nothing: what it was imported from has no generator for it'
             )
+        learnt = about.get('imported', {}).get('networks', list(experiment.networks))
         ways = tuple(map(tuple, directions))
         return Run(
             *(experiment, state.translate_params, domains, step, ways),
             image_size=config.image_size,
             images=about['images'],
             interpolation=data.trained_by(config.data),
+            untrained=tuple(sorted(experiment.networks.keys() - set(learnt))),
         )
 
     with contextlib.closing(checkpoints):
@@ -205,6 +208,12 @@ def check_style(run: Run, *, target: bool, latent: bool) -> None:
         raise UserError('this run was trained without latent codes: the style is given by a target image')
     elif not target and not latent:
         raise UserError('the style is given by a target image or by a latent code')
+    reader = method.style_networks.get('target' if target else 'latent')
+    if reader in run.untrained:
+        raise UserError(
+            f'{"target images" if target else "latent codes (seeds)"} are read by the {reader}, which this run has '
+            'imported without: it has first weights until it is trained'
+        )
 
 
 def find_domain(run: Run, chosen: str | int | None, folder: str = '') -> int:

@@ -126,7 +126,7 @@ def check_unchanged(
     saved = read(workdir)
     if saved is None:
         return []
-    old = _flat(saved if defaults is None else _over(_plain(defaults), saved))
+    old = _flat(saved) if defaults is None else flat_over(defaults, saved)
     new, missing = flat(config), object()
     stays = [
         f'{key} stays {new[key]}'
@@ -176,6 +176,11 @@ def read(workdir: str) -> dict[str, Any] | None:
 def flat(config: ConfigDict) -> dict[str, Any]:
     """Returns `KEY.KEY` -> value, as JSON has it."""
     return _flat(_plain(config))
+
+
+def flat_over(defaults: ConfigDict, saved: dict[str, Any]) -> dict[str, Any]:
+    """Returns what is saved with a run as `flat` does, with the defaults of keys that the run is older than."""
+    return _flat(_over(_plain(defaults), saved))
 
 
 def _plain(config: ConfigDict) -> Any:

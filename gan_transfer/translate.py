@@ -120,7 +120,7 @@ def translate(
         raise UserError(
             (f'{done} of {len(jobs)} images were translated; ' if done else '') + '; '.join(unread)
         )
-    console.print('\n'.join(sorted(written)))
+    console.print('\n'.join(data.printable(path) for path in sorted(written)))
     return written
 
 
@@ -293,5 +293,8 @@ def _write(path: storage.Path, image: np.ndarray) -> None:
     """Writes the file whole or not at all."""
     kind = PIL.Image.registered_extensions()[path.suffix.lower()]
     file = io.BytesIO()
-    PIL.Image.fromarray(image).save(file, kind, **({} if kind == 'PNG' else {'quality': 95}))
+    try:
+        PIL.Image.fromarray(image).save(file, kind, **({} if kind == 'PNG' else {'quality': 95}))
+    except (ValueError, OSError) as error:  # neither WebP nor JPEG holds images of any size
+        raise ValueError(f'{path} cannot be written: {error}') from error
     storage.write(path, file.getvalue())

@@ -68,10 +68,12 @@ def test_runs_are_compared_over_seeds(run, tmp_path):
         (folder / 'config.json').write_text(json.dumps({**config, **changes}))
 
     for seed in range(3):
-        if seed == 2:
-            results['data'].pop('test_images')  # of an older version
+        if seed == 2:  # of an older version
+            results['data'].pop('test_images')
+            config['method'].pop('skips')
         write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1, log_every_images=seed + 8)
     results['data'] = json.loads((run / 'evaluation.json').read_text())['data']
+    config = json.loads((run / 'config.json').read_text())
     write('switched', 0.0, seed=5)
     (tmp_path / 'switched' / run_config.CHANGES).write_text(
         json.dumps(

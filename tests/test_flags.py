@@ -5,7 +5,7 @@ from absl import flags
 
 import launch
 from configs import pix2pix
-from gan_transfer import run_config
+from gan_transfer import command_line, run_config
 from tests import command
 
 CONFIG = '--config=configs/cyclegan.py'
@@ -17,6 +17,10 @@ CONFIG = '--config=configs/cyclegan.py'
         (
             (CONFIG, '--workdir=x', '--overwrite'),
             ('--overwrite is for --mode=translate or --mode=compile; the mode is train',),
+        ),
+        (
+            ('--mode=evaluate', '--real=a', '--generated=b', '--workdir=x', '--process_count=2'),
+            ('--process_count is for runs',),
         ),
         ((CONFIG, '--workdir=x', '--seed=0'), ('--seed is for --mode=translate',)),
         (
@@ -63,6 +67,13 @@ def test_the_config_of_a_run_starts_another(tmp_path):
     assert 'batch_size is 6; 2 device(s) with 4' in line
     line = command.error_line(f'--config={tmp_path}/no/config.json', '--workdir=x')
     assert "no run in '" in line
+
+
+def test_no_other_argument_is_taken_for_the_config_of_a_run():
+    output = '--output=out_config.json'
+    for config in (('--config=config.json',), ('--config', 'config.json')):
+        argv = command_line._with_saved_config(['launch.py', output, *config, output])
+        assert argv == ['launch.py', output, f'--config={command_line.RUN_CONFIG}:.', output]
 
 
 def test_names_that_look_like_numbers_stay_names():

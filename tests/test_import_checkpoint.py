@@ -13,8 +13,8 @@ from configs import _run, quickstart
 from gan_transfer import run_config
 from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.errors import UserError
-from gan_transfer.import_checkpoint import import_checkpoint
-from gan_transfer.inference import open_run
+from gan_transfer.import_checkpoint import import_checkpoint, import_run
+from gan_transfer.inference import check_style, open_run
 from tests import command
 from tests.importers import torch_files
 from tests.reference import cases
@@ -134,7 +134,6 @@ def test_a_run_is_imported_translates_and_goes_on_training(data, tmp_path):
         *command.TINY_CYCLEGAN,
         '--config.data.source=folder',
         f'--config.data.path={data}',
-        '--config.data.domains=day,night',
         '--config.train_images=8',
     ).stdout
     assert 'first weights: generator_b_to_a, discriminator_b, discriminator_a' in out.replace(
@@ -142,6 +141,10 @@ def test_a_run_is_imported_translates_and_goes_on_training(data, tmp_path):
     )
     saved = json.loads((run / 'config.json').read_text())['method']
     assert (saved['generator_width'], saved['generator_blocks']) == (8, 6)
+    (changes,) = map(json.loads, (run / run_config.CHANGES).read_text().splitlines())
+    assert changes['changes'] == [f'weights: first ones -> cyclegan in {checkpoint}'], (
+        'no seed of other weights'
+    )
 
     source = data / 'test' / 'day' / '0.png'
     translate = ('--mode=translate', f'--workdir={run}', f'--source={source}')
@@ -222,7 +225,7 @@ def test_stargan_v2_from_one_file_with_a_target_image(data, tmp_path):
         '--mode=import', '--from=stargan_v2', f'--checkpoint={path}', f'--workdir={run}'
     ).stdout
     assert 'not there, so with first weights: discriminator' in out
-    assert 'domains, alphabetical' in out
+    assert 'domains: 0 A, 1 B; the original numbers its folders in alphabetical order\n' in out
     output = tmp_path / 'out.png'
     command.launch(
         '--mode=translate',
@@ -233,6 +236,41 @@ def test_stargan_v2_from_one_file_with_a_target_image(data, tmp_path):
         f'--output={output}',
     )
     assert output.exists()
+
+    # What reads a style has first weights where another width is asked for.
+    for key, untrained in (('mapping_width', 'latent'), ('style_encoder_width', 'target')):
+        config = _run.get_config(str(run))
+        config.method[key] = 24
+        import_run(config, str(tmp_path / key), str(run), _run.get_config(str(run)))
+        opened = open_run(config, str(tmp_path / key))
+        for style in ('latent', 'target'):
+            asked = {name: name == style for name in ('latent', 'target')}
+            if style == untrained:
+                with pytest.raises(UserError, match='which this run has imported without'):
+                    check_style(opened, **asked)
+            else:
+                check_style(opened, **asked)
+
+
+def test_domains_are_those_of_the_data_that_the_config_names(data, tmp_path, capsys):
+    case = cases.load('stargan_v2_training')
+    names = ('generator', 'mapping_network', 'style_encoder')
+    weights = {name: case.weights(prefix=f'{name}.') for name in names}
+    path = torch_files.write_zip(tmp_path / 'nets_ema.ckpt', weights)
+    config = importlib.import_module('configs.stargan_v2').get_config('size=64')
+    config.data.update(source='folder', path=str(data))
+    import_checkpoint(config, str(tmp_path / 'run'), 'stargan_v2', str(path))
+    assert 'domains: 0 day, 1 night; the original numbers' in capsys.readouterr().out
+    assert open_run(config, str(tmp_path / 'run')).domains == ('day', 'night')
+    config.data.domains = ('night', 'day')
+    import_checkpoint(config, str(tmp_path / 'other'), 'stargan_v2', str(path))
+    assert 'domains: 0 night, 1 day; the original' in (out := capsys.readouterr().out)
+    assert 'which these are not' in out
+    (data / 'train' / 'noon').mkdir()
+    shutil.copy(data / 'train' / 'day' / '0.png', data / 'train' / 'noon')
+    config.data.domains = ()
+    with pytest.raises(UserError, match='the domains are day, night, noon; the weights are of 2'):
+        import_checkpoint(config, str(tmp_path / 'third'), 'stargan_v2', str(path))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +295,7 @@ def test_what_has_no_generator_translates_nothing(tmp_path):
     weights = cases.load('cut_discriminator_patchgan').weights()
     path = torch_files.write_zip(tmp_path / 'latest_net_D.pth', weights)
     with pytest.raises(
-        UserError, match='translates nothing: the files that it was imported from have no generator'
+        UserError, match='translates nothing: what it was imported from has no generator for it'
     ):
         imported('cut', path, tmp_path / 'run')
 
@@ -287,6 +325,6 @@ def test_weights_and_config_must_fit(tmp_path):
     with pytest.raises(UserError, match='--from=cut is not the method of --config, cyclegan'):
         import_checkpoint(config, str(tmp_path / 'run'), 'cut', str(checkpoint))
     config.data.domains = ('a', 'b', 'c')
-    with pytest.raises(UserError, match='names a, b, c; the weights are of 2 domains'):
+    with pytest.raises(UserError, match='the domains are a, b, c; the weights are of 2: see data'):
         import_checkpoint(config, str(tmp_path / 'run'), 'cyclegan', str(checkpoint))
     assert not (tmp_path / 'run').exists()

@@ -93,7 +93,7 @@ def test_options_that_do_not_fit_cyclegan(cyclegan, data, tmp_path):
         cyclegan, source, output, '--target_domain=2'
     )
     assert 'no/such' in refuse(cyclegan, '--source=no/such.png', output)
-    assert '.png' in refuse(cyclegan, source, f'--output={tmp_path}/o.gif')
+    assert 'o.gif must end in one of .' in refuse(cyclegan, source, f'--output={tmp_path}/o.gif')
     assert not list(tmp_path.iterdir())
 
 

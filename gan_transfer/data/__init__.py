@@ -5,7 +5,7 @@ turns it into batches that are a pure function of the seed and the step.
 """
 
 from gan_transfer.data.dataset import Dataset, Example
-from gan_transfer.data.decode import EXTENSIONS, has_image_name, read_image
+from gan_transfer.data.decode import EXTENSIONS, has_image_name, printable, read_image
 from gan_transfer.data.folder import list_images
 from gan_transfer.data.pipeline import abstract_batch, check_dataset, make_pipeline
 from gan_transfer.data.sources import open_dataset, prepare
@@ -22,6 +22,7 @@ __all__ = [
     'make_pipeline',
     'open_dataset',
     'prepare',
+    'printable',
     'read_image',
     'resize',
     'trained_by',

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -118,6 +119,7 @@ class Method:
       sampling: how its images are drawn, of `data.pipeline.SAMPLINGS`; `make_pipeline` says what each gives.
       translate_fields: what a batch to translate has to have: 'source', and of 'target', 'target_domain', 'latent' and
         'mask' those that say in which style.
+      style_networks: what reads a style: 'target' and 'latent' -> the network, where the generator does not itself.
       fully_convolutional: whether it translates images of any size, or of its training's only.
       size_multiple: what height and width of an image to translate must be a multiple of.
       most_domains: that it translates between; all methods need two.
@@ -133,6 +135,7 @@ class Method:
     batch_fields: ClassVar[tuple[str, ...]]
     sampling: ClassVar[str]
     translate_fields: ClassVar[tuple[str, ...]]
+    style_networks: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
     fully_convolutional: ClassVar[bool]
     size_multiple: ClassVar[int]
     most_domains: ClassVar[float] = math.inf
@@ -167,7 +170,7 @@ class Method:
         return tuple(itertools.permutations(range(domains), 2))
 
     def translating(self, source: int, target: int) -> tuple[str, ...]:
-        """Returns the networks without which there is no translation from one domain to another."""
+        """Returns the networks without which there is no translation from one domain to another, in no style."""
         return ('generator',)
 
     def networks(self, settings: NetworkSettings) -> dict[str, Network]:

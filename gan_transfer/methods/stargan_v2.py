@@ -11,6 +11,8 @@ initialization); the diversity weight decays with the step and so survives a res
 import dataclasses
 import functools
 import math
+import types
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -110,6 +112,9 @@ class StarGanV2(FeatureMethod):
     )
     fully_convolutional: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
+    style_networks: ClassVar[Mapping[str, str]] = types.MappingProxyType(
+        {'target': 'style_encoder', 'latent': 'mapping_network'}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,9 +168,6 @@ class StarGanV2(FeatureMethod):
         return self.downsamplings or max(int(math.log2(max(image_size, 1))) - 4, 1) + bool(
             self.high_pass_weight
         )
-
-    def translating(self, source: int, target: int) -> tuple[str, ...]:
-        return ('generator', 'style_encoder')
 
     def networks(self, settings: NetworkSettings) -> dict[str, Network]:
         size = settings.image_size

@@ -106,12 +106,17 @@ def moment_matching(features: dict[str, Images], target: dict[str, Images]) -> S
     return total / len(features)
 
 
-def squared_gradient_norm(score: Callable[[Images], Logits], images: Images) -> Float[Array, 'b']:
-    """Returns, for each image, the squared norm of the gradient of its score; a patch discriminator's is the mean."""
+def squared_gradient_norm(
+    score: Callable[[Images], Logits], images: Images, *, of_sum: bool = False
+) -> Float[Array, 'b']:
+    """Returns, for each image, the squared norm of the gradient of its score.
+
+    That of a patch discriminator is the mean of its logits, or their sum.
+    """
 
     def total(x: Images) -> Scalar:
         logits = score(x)
-        return logits.reshape(logits.shape[0], -1).mean(1).sum()
+        return logits.sum() if of_sum else logits.reshape(logits.shape[0], -1).mean(1).sum()
 
     gradient = jax.grad(total)(images)
     return jnp.square(gradient).sum((1, 2, 3))
@@ -125,9 +130,13 @@ def zero_centred_penalty(score: Callable[[Images], Logits], images: Images) -> S
 def one_centred_penalty(
     score: Callable[[Images], Logits], real: Images, fake: Images, keys: Key[Array, 'b']
 ) -> Scalar:
-    """The penalty of WGAN-GP (Gulrajani et al. 2017, equation 3): (|gradient| - 1)^2 between real and generated."""
+    """The penalty of WGAN-GP (Gulrajani et al. 2017, equation 3): (|gradient| - 1)^2 between real and generated.
+
+    As in the code of CycleGAN and CUT, the gradient is that of the sum of an image's logits: of a patch discriminator
+    it is as many times steeper as there are patches.
+    """
     mix = jax.vmap(lambda key: jax.random.uniform(key, (1, 1, 1)))(keys)
-    squared = squared_gradient_norm(score, mix * real + (1 - mix) * fake)
+    squared = squared_gradient_norm(score, mix * real + (1 - mix) * fake, of_sum=True)
     return jnp.square(jnp.sqrt(squared + 1e-12) - 1).mean()
 
 
@@ -137,21 +146,30 @@ def l1(a: Float[Array, '...'], b: Float[Array, '...']) -> Scalar:
 
 
 def patch_nce(
-    queries: Float[Array, 'b n d'], keys: Float[Array, 'b n d'], temperature: float = 0.07
+    queries: Float[Array, 'b n d'],
+    keys: Float[Array, 'b n d'],
+    temperature: float = 0.07,
+    candidates: Float[Array, 'm d'] | None = None,
 ) -> Float[Array, 'b']:
-    """PatchNCE (Park et al. 2020, equation 3): each query must find the key of its own place among its image's.
+    """PatchNCE (Park et al. 2020, equation 3): each query must find the key of its own place.
 
-    The original computes the positive apart and puts -10 in its place among the negatives, which weighs exp(-140):
-    nothing. So this is the cross-entropy of plain similarities.
+    It is the cross-entropy of plain similarities, but for the -10 that the original puts in the place of the positive
+    among the negatives: nothing at its temperature, where it weighs exp(-140).
 
     Args:
       queries: unit vectors of the translation's patches.
       keys: unit vectors of the source's patches at the same places; constants, no gradient flows to them.
       temperature: divides the similarities.
+      candidates: among which the own key is to be found, it too; those of the same image if None.
 
     Returns:
       the mean over the places, for each image.
     """
-    similarities = jnp.einsum('bnd,bmd->bnm', queries, jax.lax.stop_gradient(keys)) / temperature
-    own = jnp.einsum('bnn->bn', similarities)
-    return (jax.nn.logsumexp(similarities, axis=-1) - own).mean(-1)
+    keys = jax.lax.stop_gradient(keys)
+    own = jnp.einsum('bnd,bnd->bn', queries, keys) / temperature
+    if candidates is None:
+        similarities = jnp.einsum('bnd,bmd->bnm', queries, keys) / temperature
+    else:
+        similarities = jnp.einsum('bnd,md->bnm', queries, jax.lax.stop_gradient(candidates)) / temperature
+    total = jnp.logaddexp(jax.nn.logsumexp(similarities, axis=-1), -10 / temperature)
+    return (total - own).mean(-1)

@@ -76,6 +76,19 @@ def test_penalties_of_a_linear_score():
     np.testing.assert_allclose(penalty, (norm - 1) ** 2, rtol=1e-5)
 
 
+def test_patches_add_up_in_the_penalty_of_wgan_gp_and_count_once_in_r1():
+    weights = jax.random.normal(jax.random.key(0), (4, 4, 3))
+    images = jax.random.normal(jax.random.key(1), (5, 4, 4, 3))
+    norm = float(jnp.linalg.norm(weights))
+
+    def score(x):  # six patches that all see the same
+        return jnp.repeat((x * weights).sum((1, 2, 3))[:, None], 6, axis=1)
+
+    np.testing.assert_allclose(losses.zero_centred_penalty(score, images), 0.5 * norm**2, rtol=1e-5)
+    penalty = losses.one_centred_penalty(score, images, -images, jax.random.split(jax.random.key(2), 5))
+    np.testing.assert_allclose(penalty, (6 * norm - 1) ** 2, rtol=1e-5)
+
+
 @pytest.mark.parametrize('matching', [losses.feature_matching, losses.moment_matching])
 def test_matching_sees_what_and_not_where(matching):
     features = {'fine': jax.random.normal(jax.random.key(0), (2, 4, 4, 3)), 'coarse': jnp.ones((2, 2, 2, 5))}

@@ -43,6 +43,7 @@ class Cut(FeatureMethod):
     """Hyper-parameters of CUT, the paper's values by default; FastCUT is nce_weight 10, no identity, mirror.
 
     Attributes:
+      adversarial_weight: weight of the adversarial term.
       nce_weight: weight of PatchNCE, the mean over `nce_layers` (equation 4) ...
       identity: ... and over source and target images: the latter must come through the generator as they are.
       mirror: in half of the steps the generator sees mirrored images, and its features are mirrored back: features
@@ -50,6 +51,8 @@ class Cut(FeatureMethod):
       nce_layers: names of the generator's features that are compared; see `networks/resnet.py`.
       patches: random places of each feature map; all where there are fewer.
       temperature: of PatchNCE.
+      negatives_of_batch: a patch is told apart from those of all images of the batch, not of its own alone (the
+        original's option, for training on crops of one picture).
       projection_width: units of the patch projection.
       antialias: blur where generator and discriminator resample.
       residual, clip, skips: the generator adds to the image; the sum is clipped; its decoder sees the encoder's
@@ -59,12 +62,14 @@ class Cut(FeatureMethod):
       feature_network, feature_weight, contrast_weight: a second game; see `feature_game.py`; not in the paper.
     """
 
+    adversarial_weight: float = 1.0
     nce_weight: float = 1.0
     identity: bool = True
     mirror: bool = False
     nce_layers: tuple[str, ...] = ('padded', 'down_0', 'down_1', 'block_0', 'block_4')
     patches: int = 256
     temperature: float = 0.07
+    negatives_of_batch: bool = False
     projection_width: int = 256
     antialias: bool = True
     residual: bool = False
@@ -84,7 +89,6 @@ class Cut(FeatureMethod):
         'generator_width',
         'generator_blocks',
         'discriminator_width',
-        'discriminator_depth',
     )
     batch_fields: ClassVar[tuple[str, ...]] = ('source', 'target')
     sampling: ClassVar[str] = 'two_domains'
@@ -96,17 +100,19 @@ class Cut(FeatureMethod):
     def check(self, image_size: int, domains: int) -> None:
         super().check(image_size, domains)
         unpaired.check('cut', self, image_size)
+        endings = ('', '_activated', *(('_blurred',) if self.antialias else ()))
         names = [
-            'padded',
-            *(f'down_{i}{suffix}' for i in range(2) for suffix in ('', '_activated')),
+            *('padded', 'input', 'input_activated'),
+            *(f'down_{i}{ending}' for i in range(2) for ending in endings),
             *(f'block_{i}' for i in range(self.generator_blocks)),
         ]
         for name in self.nce_layers:
             if name not in names:
                 raise ValueError(f'nce_layers has {name!r}; choose from {", ".join(names)}')
-        if self.patches < 2 and self.nce_weight:
+        if self.patches < 2 and self.nce_weight and not self.negatives_of_batch:
             raise ValueError(
-                f'patches is {self.patches}; contrast needs 2 or more to tell apart, or nce_weight=0'
+                f'patches is {self.patches}; contrast needs 2 or more to tell apart; or set nce_weight=0, or '
+                'negatives_of_batch=True'
             )
         if not self.nce_layers:
             raise ValueError(f'nce_layers is empty; choose from {", ".join(names)}')
@@ -197,7 +203,7 @@ class Cut(FeatureMethod):
         if self.identity:
             terms['nce_identity'] = per_image[count:].mean()
             nce = 0.5 * (terms['nce'] + terms['nce_identity'])
-        loss = adversarial + self.nce_weight * nce
+        loss = self.adversarial_weight * adversarial + self.nce_weight * nce
         source = given.batch['source']
         if self.mirror:
             source = _mirror(translated['mirrored'] > 0, source)
@@ -227,8 +233,22 @@ class Cut(FeatureMethod):
             )[0]
             for features in (queries, jax.lax.stop_gradient(keys))
         ]
-        per_layer = [losses.patch_nce(*pair, self.temperature) for pair in zip(*projected, strict=True)]
+        per_layer = [self._contrast(given, *pair) for pair in zip(*projected, strict=True)]
         return sum(per_layer) / len(per_layer)
+
+    def _contrast(
+        self, given: PhaseInput, queries: Float[Array, 'b n d'], keys: Float[Array, 'b n d']
+    ) -> Float[Array, 'b']:
+        """Returns each image's PatchNCE of one layer; sources are told apart from sources, targets from targets."""
+        if not self.negatives_of_batch:
+            return losses.patch_nce(queries, keys, self.temperature)
+        halves = [jnp.split(x, 2) if self.identity else [x] for x in (queries, keys)]
+        found = []
+        for ours, theirs in zip(*halves, strict=True):
+            everywhere = jax.lax.all_gather(theirs, given.axes, tiled=True) if given.axes else theirs
+            candidates = everywhere.reshape(-1, everywhere.shape[-1])
+            found.append(losses.patch_nce(ours, theirs, self.temperature, candidates))
+        return jnp.concatenate(found)
 
     def translate(self, networks: Networks, batch: dict[str, Array], key: Key[Array, '']) -> Images:
         """Takes every source to the second domain."""

@@ -41,9 +41,11 @@ class CycleGan(FeatureMethod):
       cycle_weight: weight of the L1 distance between an image and itself there and back (equation 2).
       identity_weight: weight of the L1 distance between an image of the target domain and its translation
         (section 5.2, "photo generation from paintings"); 0 leaves those passes out.
+      domain_b_factor: of both weights where images of domain b are to come back, or through, as they are (original:
+        lambda_B over lambda_A).
       pool_size: generated images kept for the discriminators; 0 keeps none.
       generator_width, generator_blocks: channels at full size; residual blocks (9 at 256 px, 6 at 128).
-      discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2.
+      discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2, 0 for single pixels.
       antialias: blur where generators and discriminators resample, as CUT does; not in the paper.
       residual, clip, skips: generators add to the image; the sums are clipped; their decoders see the encoder's
         features of their size; see `networks/resnet.py`; not in the paper.
@@ -54,6 +56,7 @@ class CycleGan(FeatureMethod):
 
     cycle_weight: float = 10.0
     identity_weight: float = 5.0
+    domain_b_factor: float = 1.0
     pool_size: int = 50
     generator_width: int = 64
     generator_blocks: int = 9
@@ -69,7 +72,6 @@ class CycleGan(FeatureMethod):
         'regularize_every',
         'generator_width',
         'discriminator_width',
-        'discriminator_depth',
     )
     batch_fields: ClassVar[tuple[str, ...]] = ('source', 'target')
     sampling: ClassVar[str] = 'two_domains'
@@ -147,6 +149,7 @@ class CycleGan(FeatureMethod):
         """Equation 3 with the identity term, both directions at once."""
         translated, loss, scalars = given.forwards['translated'], 0.0, {}
         real = {'a': given.batch['source'], 'b': given.batch['target']}
+        factor = {'a': 1.0, 'b': self.domain_b_factor}
         for here, there in ('ab', 'ba'):
             forward = given.networks[f'generator_{here}_to_{there}']
             back = given.networks[f'generator_{there}_to_{here}']
@@ -155,7 +158,7 @@ class CycleGan(FeatureMethod):
                 'adversarial': losses.generator_adversarial(self.adversarial, logits),
                 'cycle': losses.l1(back(translated[there])[0], real[here]),
             }
-            loss += terms['adversarial'] + self.cycle_weight * terms['cycle']
+            loss += terms['adversarial'] + factor[here] * self.cycle_weight * terms['cycle']
             added, more = self.feature_game.generator_terms(
                 *(given.networks, f'feature_discriminator_{there}', translated[there]),
                 sources=real[here],
@@ -164,7 +167,7 @@ class CycleGan(FeatureMethod):
             loss, terms = loss + added, {**terms, **more}
             if self.identity_weight:
                 terms['identity'] = losses.l1(forward(real[there])[0], real[there])
-                loss += self.identity_weight * terms['identity']
+                loss += factor[there] * self.identity_weight * terms['identity']
             scalars |= {f'{name}_{here}_to_{there}': value for name, value in terms.items()}
         return PhaseOutput(loss, scalars)
 

@@ -42,7 +42,8 @@ class Pix2Pix(Method):
       dropout: share of values set to 0 in the inner blocks, in training and in translation: the noise of the paper. At
         a `generator_depth` below 6 no block has it, as in the original, and translations are without noise.
       generator_width: channels at half size; generator_depth: halvings (8 at 256 px, 7 at 128).
-      discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2.
+      discriminator_width, discriminator_depth: channels of the first layer; layers of stride 2, 0 for
+        single pixels.
       initial_deviation: standard deviation of the initial weights.
     """
 
@@ -60,7 +61,6 @@ class Pix2Pix(Method):
         'generator_width',
         'generator_depth',
         'discriminator_width',
-        'discriminator_depth',
     )
     batch_fields: ClassVar[tuple[str, ...]] = ('source', 'paired')
     sampling: ClassVar[str] = 'paired'

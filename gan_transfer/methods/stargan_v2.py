@@ -59,7 +59,8 @@ class StarGanV2(FeatureMethod):
       mapping_width: channels of the mapping network.
       width: channels at full size; 0 takes the original's 2^14 / image size.
       max_width: no layer behind the first is wider.
-      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4, of faces 1 more.
+      downsamplings: halvings in the generator's encoder; 0 takes the original's log2(image size) - 4, of faces 1 more,
+        but 1 at least.
       bottleneck_blocks: residual blocks at the smallest size, in the encoder and again in the decoder.
       residual, clip, pixel_norm, skips: the generator adds its output to the source, and starts near the identity;
         outputs are clipped to what can be saved; the decoder's norms take each place by itself, not each channel; the

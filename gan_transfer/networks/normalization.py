@@ -66,9 +66,9 @@ def scale_initializer(key: Key[Array, ''], shape: tuple[int, ...], dtype: Any = 
 class BatchNorm(nn.Module):
     """Batch normalization (Ioffe and Szegedy 2015) with learnt scale and offset, in float32, and no running statistics.
 
-    Called with the mesh axes that the batch is split along, it takes mean and variance over the whole batch, on all
-    devices. Without, every image is normalized by itself, so that no image depends on its neighbours in a batch: what
-    the original does when it translates (one image at a time, with that image's statistics).
+    Called with the mesh axes that the batch is split along, () where it is not, it takes mean and variance over the
+    whole batch, on all devices. With None, every image is normalized by itself, so that no image depends on its
+    neighbours in a batch: what the original does when it translates (one image at a time, by that image's statistics).
     """
 
     @nn.compact

@@ -17,11 +17,13 @@ def smallest(depth: int) -> int:
 
     Each of the two 4x4 convolutions behind the halvings takes one place of the map.
     """
-    return 2**depth * 3
+    return 2**depth * 3 if depth else 1
 
 
 class PatchDiscriminator(nn.Module):
     """4x4 convolutions, the first `depth` of stride 2; depth 3 sees patches of 70 pixels.
+
+    Of depth 0 it is the paper's discriminator of single pixels: three 1x1 convolutions.
 
     Attributes:
       antialias: resample by blurring in place of strides (CUT).
@@ -40,14 +42,15 @@ class PatchDiscriminator(nn.Module):
     def __call__(
         self, images: Float[Array, 'b h w c'], axes: tuple[str, ...] | None = None
     ) -> tuple[Float[Array, 'b h2 w2 1'], dict[str, Array]]:
-        shared = {'padding': 1, 'initializer': self.initializer, 'dtype': self.dtype}
+        size, padding, count = (4, 1, self.depth + 1) if self.depth else (1, 0, 2)
+        shared = {'padding': padding, 'initializer': self.initializer, 'dtype': self.dtype}
         features = {}
         x = images.astype(self.dtype)
-        for i in range(self.depth + 1):
+        for i in range(count):
             halves = i < self.depth
             x = Convolution(
                 self.width * min(2**i, 8),
-                4,
+                size,
                 stride=2 if halves and not self.antialias else 1,
                 use_bias=i == 0 or not self.batch_norm,
                 **shared,
@@ -59,5 +62,7 @@ class PatchDiscriminator(nn.Module):
             features[f'layer_{i}'] = x
             if halves and self.antialias:
                 x = blur_downsample(x)
-        logits = Convolution(1, 4, **shared, name='output')(x)
+        # Of single pixels the original's last convolution too has no bias where the norm is a batch's.
+        biased = self.depth > 0 or not self.batch_norm
+        logits = Convolution(1, size, use_bias=biased, **shared, name='output')(x)
         return logits.astype(jnp.float32), features

@@ -39,8 +39,9 @@ class ResNetGenerator(nn.Module):
     """Encoder, residual blocks at a quarter of the size, decoder, tanh. Height and width: multiples of 4.
 
     Instance norm has neither learnt scale nor running statistics, as in the original. `antialias` resamples by blurring
-    in place of strides (CUT). The features by name: `padded` (the image with its mirrored border), `down_i` (the
-    convolution's output), `down_i_activated` (normalized and rectified), `block_i`.
+    in place of strides (CUT). `channels` are the output's; with `residual` the input's too. The features by name:
+    `padded` (the image with its mirrored border), `input` and `down_i` (a convolution's output), `input_activated` and
+    `down_i_activated` (normalized and rectified), `down_i_blurred` (with `antialias`, resampled), `block_i`.
 
     Not in the papers: `residual` adds the image to the output, in place of tanh: training starts near the identity.
     `clip` clips that sum to what can be saved. Else the discriminator tells sums beyond black and white from images,
@@ -51,6 +52,7 @@ class ResNetGenerator(nn.Module):
 
     width: int = 64
     blocks: int = 9
+    channels: int = 3
     antialias: bool = False
     residual: bool = False
     clip: bool = False
@@ -60,11 +62,11 @@ class ResNetGenerator(nn.Module):
     rematerialize: bool = False
 
     @nn.compact
-    def __call__(self, images: Float[Array, 'b h w 3']) -> tuple[Float[Array, 'b h w 3'], dict[str, Array]]:
+    def __call__(self, images: Float[Array, 'b h w c']) -> tuple[Float[Array, 'b h w d'], dict[str, Array]]:
         shared = {'initializer': self.initializer, 'dtype': self.dtype}
         features = {'padded': reflection_pad(images.astype(self.dtype), 3)}
-        x = Convolution(self.width, 7, **shared, name='input')(features['padded'])
-        x = nn.relu(normalize_instances(x))
+        x = features['input'] = Convolution(self.width, 7, **shared, name='input')(features['padded'])
+        x = features['input_activated'] = nn.relu(normalize_instances(x))
         encoded = []
         stride = 1 if self.antialias else 2
         for i in range(2):
@@ -74,7 +76,7 @@ class ResNetGenerator(nn.Module):
             features[f'down_{i}'] = x
             x = features[f'down_{i}_activated'] = nn.relu(normalize_instances(x))
             if self.antialias:
-                x = blur_downsample(x)
+                x = features[f'down_{i}_blurred'] = blur_downsample(x)
         block = nn.remat(ResidualBlock) if self.rematerialize else ResidualBlock
         for i in range(self.blocks):
             x = block(**shared, name=f'block_{i}')(x)
@@ -89,7 +91,7 @@ class ResNetGenerator(nn.Module):
             else:
                 x = TransposedConvolution(width, **shared, name=f'up_{i}')(x)
             x = nn.relu(normalize_instances(x))
-        x = Convolution(3, 7, **shared, name='output')(reflection_pad(x, 3))
+        x = Convolution(self.channels, 7, **shared, name='output')(reflection_pad(x, 3))
         x = x.astype(jnp.float32)
         if not self.residual:
             return jnp.tanh(x), features

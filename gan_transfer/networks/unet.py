@@ -71,11 +71,12 @@ class UNetGenerator(nn.Module):
 
     Height and width: multiples of 2^depth. Each doubling sees what its mirror got, which the original's in-place
     activations have made leaky; behind the doubling's own ReLU both are the same. Dropout acts in the blocks of full
-    width but the innermost (the original's: three of eight, two of seven).
+    width but the innermost (the original's: three of eight, two of seven). `channels` are the output's.
     """
 
     depth: int = 8
     width: int = 64
+    channels: int = 3
     dropout: float = 0.5
     initializer: layers.Initializer = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
@@ -84,10 +85,10 @@ class UNetGenerator(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: Float[Array, 'b h w 3'],
+        images: Float[Array, 'b h w c'],
         keys: Key[Array, 'b'] | None = None,
         axes: tuple[str, ...] | None = None,
-    ) -> tuple[Float[Array, 'b h w 3'], dict[str, Array]]:
+    ) -> tuple[Float[Array, 'b h w d'], dict[str, Array]]:
         """Translates images.
 
         Args:
@@ -113,7 +114,7 @@ class UNetGenerator(nn.Module):
         for i in reversed(range(self.depth)):
             x = encoded[i] if i == last else jnp.concatenate([encoded[i], x], axis=-1)
             block = up(
-                self.width * min(2 ** (i - 1), 8) if i else 3,
+                self.width * min(2 ** (i - 1), 8) if i else self.channels,
                 normalize=i > 0,
                 dropout=self.dropout if 4 <= i < last else 0.0,
                 **shared,

@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from gan_transfer.data import open_dataset
+from gan_transfer.data import check, open_dataset
 from gan_transfer.data.check import find_unreadable
 from gan_transfer.data.decode import read_image
 from gan_transfer.errors import RunStopped
@@ -266,6 +266,13 @@ class TestCheck:
         (root / '4.png').write_bytes(b'broken too')
         assert list(find(root, names, cache, 2)) == ['4.png']
         assert sorted(read[6:]) == ['2.png', '4.png']
+
+    def test_another_version_of_the_reader_looks_at_everything(self, read, find, tmp_path, monkeypatch):
+        (tmp_path / 'a.png').write_bytes(b'broken')
+        for reader, times in (('1', 1), ('2', 2), ('1', 2)):
+            monkeypatch.setattr(check, 'READER', reader)
+            assert list(find(tmp_path, ['a.png'], tmp_path / 'cache', 1)) == ['a.png']
+            assert read == ['a.png'] * times
 
     def test_other_files_of_a_folder_are_known_still(self, read, find, tmp_path):
         for name in ('a.png', 'b.png'):

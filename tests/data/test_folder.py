@@ -162,9 +162,10 @@ class TestErrors:
         message = self.fails(
             opened, "12 of 22 images of 'cat' cannot be read, more than data.max_corrupt_share=0.01"
         )
-        assert 'train/cat/0.png' in message
-        assert message.count('.png') == 10
-        assert message.endswith('and 2 more')
+        listed, _, reason = message.partition(' and 2 more; of the first: ')
+        assert 'train/cat/0.png' in listed
+        assert listed.count('.png') == 10
+        assert reason.startswith(f'{root}/train/cat/0.png is no image of a known format')
 
 
 def test_few_unreadable_are_counted_and_named_replaced_in_training_and_left_out_of_tests(opened, root):
@@ -314,6 +315,38 @@ class TestCheck:
         for _ in range(2):
             assert find(tmp_path / 'root', ['a.png'], tmp_path / 'cache', 1) == {}
         assert read == ['a.png', 'a.png']
+
+    @pytest.mark.parametrize(
+        ('end', 'expected'),
+        [(OSError(errno.ESTALE, 'stale'), OSError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    )
+    def test_what_was_looked_at_before_a_check_ended_is_known_still(self, end, expected, tmp_path):
+        names = [f'{index}.png' for index in range(6)]
+        for name in names:
+            write(tmp_path / name)
+        files = {name: tmp_path / name for name in names}
+        read, ends = [], {'4.png': end}
+
+        def decode(path):
+            read.append(path.name)
+            if path.name in ends:
+                raise ends.pop(path.name)
+
+        with pytest.raises(expected):
+            find_unreadable(tmp_path, files, tmp_path / 'cache', 1, decode)
+        before = len(read)
+        assert find_unreadable(tmp_path, files, tmp_path / 'cache', 1, decode) == {}
+        assert read[before:] == ['4.png', '5.png']
+
+    def test_a_record_that_cannot_be_saved_leaves_nothing_behind(self, find, tmp_path, monkeypatch, caplog):
+        def refuse(*paths):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        write(tmp_path / 'a.png')
+        monkeypatch.setattr(check.os, 'replace', refuse)
+        assert find(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
+        assert list((tmp_path / 'cache').iterdir()) == []
+        assert 'cannot be written: No space left on device' in caplog.text
 
     def test_a_broken_record_is_made_anew(self, read, find, tmp_path):
         write(tmp_path / 'a.png')

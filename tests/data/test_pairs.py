@@ -89,6 +89,17 @@ def test_an_unreadable_image_takes_its_counterpart_along(opened, root):
     assert dataset.faults.names == ('A/train/2.bmp', 'B/train/2.png')
 
 
+def test_too_many_unreadable_pairs_say_which_of_the_two_is(opened, root):
+    one_folder_each(root)
+    (root / 'B' / 'train' / '2.png').write_bytes(b'broken')
+    line = (
+        r"1 of 10 images of 'A' .*: A/train/2\.bmp; of the first: its counterpart B/train/2\.png cannot be read: "
+        r'.*/B/train/2\.png is no image'
+    )
+    with pytest.raises(ValueError, match=line):
+        opened(max_corrupt_share=0.0)
+
+
 def test_an_unreadable_test_image_takes_its_counterpart_along(opened, root):
     one_folder_each(root)
     (root / 'B' / 'test' / '51.png').write_bytes(b'broken')

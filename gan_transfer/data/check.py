@@ -13,7 +13,7 @@ from typing import Any
 from absl import logging
 
 from gan_transfer import storage
-from gan_transfer.data.dataset import Images
+from gan_transfer.data.dataset import Images, why_passing
 from gan_transfer.data.decode import READER, read_image
 from gan_transfer.data.progress import track
 
@@ -149,12 +149,8 @@ def _reason(read: Callable[[str], Any], name: str) -> tuple[str, bool]:
     """Returns why an image cannot be read, or nothing, and whether that lasts for as long as its file is the same."""
     try:
         read(name)
-    except storage.Unreachable:  # says nothing of the image
-        raise
     except (ValueError, OSError, MemoryError) as error:
-        # Nor does this, but that rights are missing is so at every start.
-        passing = None if isinstance(error, PermissionError) else storage.why_not_now(error)
-        if passing:
+        if passing := why_passing(error):
             raise OSError(f'{name} cannot be read now: {passing}; the same command tries again') from error
         return storage.first_line(error), not isinstance(error, OSError)
     return '', True

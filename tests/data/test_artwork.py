@@ -290,7 +290,7 @@ def overwrite(path):
 
 
 def fails_as_damaged(call, folder):
-    match = f'prepared data in {folder} is damaged: .+; remove it, and it is made anew'
+    match = f'prepared data in {folder} is damaged: .+; remove it, and it is made anew$'
     with pytest.raises((OSError, RunStopped), match=match) as info:
         call()
     assert '\n' not in str(info.value)

@@ -91,11 +91,38 @@ def test_test_folder_goes_before_val(opened, root):
     assert opened().test['dog'].keys[0] == 'test/dog/0.jpg'
 
 
-def test_test_images_may_be_missing(opened, root):
+def test_test_images_may_be_missing(opened, root, caplog):
     write(root / 'trainA' / '0.png')
     write(root / 'trainB' / '0.png')
+    (root / 'testB').mkdir()
     dataset = opened()
     assert len(dataset.test['A']) == len(dataset.test['B']) == 0
+    assert [f'domain {name} has no test images under {root}' for name in 'AB'] == caplog.messages
+
+
+def test_an_empty_test_folder_does_not_hide_one_with_images(opened, root, caplog):
+    cyclegan(root)
+    (root / 'testA').rename(root / 'valA')
+    (root / 'testA').mkdir()
+    dataset = opened()
+    assert [dataset.test[name].keys for name in 'AB'] == [('valA/0.png',), ('testB/0.png',)]
+    assert not caplog.messages
+
+
+def test_other_folders_whose_names_begin_alike_are_no_domains(opened, root, caplog):
+    cyclegan(root)
+    write(root / 'training_samples' / '0.png')
+    write(root / 'train_logs' / '0.png')
+    (root / 'train').mkdir()
+    assert opened().domains == ('A', 'B')
+    assert f'{root}: not read: train_logs, training_samples (trainA trainB are)' in caplog.messages
+
+
+def test_letters_may_be_words(opened, root):
+    for name in ('trainhorse', 'trainZebra', 'train_cat', 'trainedges', 'training', 'trained_models'):
+        write(root / name / '0.png')
+    (root / 'train_logs').mkdir()
+    assert opened().domains == ('Zebra', '_cat', 'edges', 'horse')
 
 
 def test_domains_are_chosen_and_ordered(opened, root):
@@ -151,6 +178,21 @@ class TestErrors:
         (root / 'train' / 'fox').mkdir()
         (root / 'train' / 'fox' / 'fox.svg').write_text('x')
         self.fails(opened, r'no images \(.jpg .*\) in .*train/fox .*; there is: fox.svg')
+
+    def test_empty_domain_of_a_letter(self, opened, root):
+        cyclegan(root)
+        (root / 'trainC').mkdir()
+        self.fails(opened, r'no images \(.jpg .*\) in .*trainC .*; there is: nothing')
+
+    def test_what_is_in_a_training_folder_of_no_use(self, opened, root):
+        (root / 'train').mkdir(parents=True)
+        (root / 'train' / 'fox.svg').touch()
+        self.fails(opened, r'there is: train/; in train/: fox\.svg$')
+
+    def test_images_beside_folders_of_images(self, opened, root):
+        write(root / 'train' / '0.png')
+        write(root / 'train' / 'masks' / '0.png')
+        self.fails(opened, rf'{root}/train holds both images and folders of images \(masks\): ')
 
     def test_unknown_domain(self, opened, root):
         afhq(root)

@@ -65,6 +65,22 @@ def test_layouts_of_pairs(opened, root, make):
     np.testing.assert_array_equal(backward.train['B'][2].image, shade(2, 1))
 
 
+def test_pairs_go_before_folders_whose_names_begin_with_train(opened, root):
+    one_folder_each(root)
+    write(root / 'train_logs' / '0.png', shade(0))
+    assert opened().paired_train
+
+
+def test_pairs_side_by_side_may_have_a_folder_without_images_beside_them(opened, root, caplog):
+    side_by_side(root)
+    (root / 'train' / 'masks').mkdir()
+    (root / 'test').mkdir()
+    dataset = opened()
+    assert dataset.paired_train
+    assert len(dataset.test['A']) == 5, 'those of val, as test holds none'
+    assert f'{root}/train: not read: masks' in caplog.text
+
+
 def test_a_missing_counterpart_is_named(opened, root):
     one_folder_each(root)
     (root / 'B' / 'train' / '3.png').unlink()

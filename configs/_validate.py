@@ -21,6 +21,7 @@ POSITIVE = (
     *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
     *('data.threads', 'data.prefetch'),
 )
+COUNT = 3_000  # the default of data.count
 SOURCES = ('emoji', 'glyphs', 'pets', 'folder', 'tfds:<builder>/<config>')
 
 
@@ -142,19 +143,29 @@ def _validate_data(data: ConfigDict) -> None:
         raise UserError('data.source is folder, which needs data.path: the folder with the images')
     if data.source != 'folder' and data.path:
         raise UserError(f'data.path is {data.path!r}, but data.source is {data.source}; only folder reads it')
+    if data.source != 'pets' and data.count != COUNT:
+        raise UserError(
+            f'data.count is {data.count}, but data.source is {data.source}; only pets reads it, others want {COUNT}'
+        )
     if data.share_keys and (tfds or data.source == 'folder'):
         raise UserError(f'data.share_keys is for emoji, glyphs and pets; data.source is {data.source}')
     if len(set(data.domains)) != len(data.domains):
         raise UserError(f'data.domains names one twice: {", ".join(data.domains)}')
     for key in ('crop_scale', 'crop_aspect'):
-        bounds = [_number(f'data.{key}', bound) for bound in data[key]]
-        if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
-            raise UserError(f'data.{key} is {tuple(bounds)}; it takes two numbers, 0 < low <= high')
+        low, high = _numbers(data, key, 2, 'two numbers, 0 < low <= high')
+        if not 0 < low <= high:
+            raise UserError(f'data.{key} is {(low, high)}; it takes two numbers, 0 < low <= high')
     if data.crop_scale[1] > 1:
         raise UserError(f'data.crop_scale is {tuple(data.crop_scale)}; an area share ends at 1')
-    background = [_number('data.background', value) for value in data.background]
-    if len(background) != 3 or not all(0 <= value <= 255 for value in background):
-        raise UserError(f'data.background is {tuple(data.background)}; it takes red, green, blue of 0..255')
+    colour = 'red, green, blue of 0..255'
+    if not all(0 <= value <= 255 for value in _numbers(data, 'background', 3, colour)):
+        raise UserError(f'data.background is {tuple(data.background)}; it takes {colour}')
+
+
+def _numbers(data: ConfigDict, key: str, count: int, what: str) -> list[float]:
+    if len(data[key]) != count:
+        raise UserError(f'data.{key} is {tuple(data[key])}; it takes {what}')
+    return [_number(f'data.{key}', value) for value in data[key]]
 
 
 def _one_of(config: ConfigDict, key: str, choices: tuple[str, ...]) -> None:

@@ -74,10 +74,10 @@ def _data() -> ConfigDict:
     data.crop_scale = (0.8, 1.0)  # random_resized_crop: share of the area
     data.crop_aspect = (0.9, 1.1)  # random_resized_crop: width over height
     data.flip = True  # mirror half of the images
-    data.background = (255, 255, 255)  # RGB, what transparent pixels are put on
+    data.background = (255, 255, 255)  # RGB, what transparent pixels of image files are put on
     data.max_corrupt_share = 0.01  # of unreadable images; more is an error before training
     data.threads = 4  # that read and augment
-    data.prefetch = 8  # batches made ahead
+    data.prefetch = 8  # batches made ahead, data.threads at least; two more wait on the devices
     return data
 
 

@@ -241,7 +241,8 @@ def open_artwork(
     Many keys are drawn by several processes; a script that may prepare data so needs `if __name__ == '__main__'`.
 
     Test keys (sha256 mod 10 is 8 or 9) are the same in every domain and in no domain's training set. Training keys
-    are divided between the domains in use, so that no drawing's counterpart is ever trained on.
+    are divided between the domains in use, so that no key is trained on in two of them. Where several keys are drawn
+    alike, as some emoji are, a drawing may be in both all the same.
 
     Args:
       domains: names, in the order of their labels; empty is all.

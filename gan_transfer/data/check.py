@@ -13,7 +13,7 @@ from typing import Any
 from absl import logging
 
 from gan_transfer import storage
-from gan_transfer.data.dataset import Images
+from gan_transfer.data.dataset import Images, why_passing
 from gan_transfer.data.decode import READER, read_image
 from gan_transfer.data.progress import track
 
@@ -97,7 +97,8 @@ def note_unreadable(
       the test images that can be read.
 
     Raises:
-      ValueError: where a domain has more, or no readable training or test image; it lists some.
+      ValueError: where a domain has more, or no readable training or test image; it lists some, and why the first is
+        none.
     """
     for domain in train:
         parts = [part.keys for part in (train[domain], test[domain]) if len(part)]
@@ -112,7 +113,8 @@ def note_unreadable(
         listed = ', '.join(broken[:LISTED])
         more = f' and {len(broken) - LISTED} more' if len(broken) > LISTED else ''
         raise ValueError(
-            f'{len(broken)} of {len(keys)} images of {domain!r} cannot be read, {limit}: {listed}{more}'
+            f'{len(broken)} of {len(keys)} images of {domain!r} cannot be read, {limit}: {listed}{more}; '
+            f'of the first: {unreadable[broken[0]]}'
         )
     for images in (*train.values(), *test.values()):
         images.set_unreadable(unreadable)
@@ -127,16 +129,13 @@ def _find(
     known = _load(record)
     new = [name for name, stamp in stamps.items() if known.get(name, [None])[0] != stamp]
     if new:
-        with ThreadPoolExecutor(threads) as pool:
-            reasons = pool.map(lambda name: _reason(read, name), new)
-            for name, (reason, lasts) in zip(new, track(reasons, 'checking images', len(new)), strict=True):
-                known[name] = [stamps[name] if lasts else NEVER, reason]
         try:
-            _save(record, known)
-        except OSError as error:
-            logging.warning(
-                'images are checked anew at every start: %s cannot be written: %s', record, error.strerror
-            )
+            with ThreadPoolExecutor(threads) as pool:
+                reasons = track(pool.map(lambda name: _reason(read, name), new), 'checking images', len(new))
+                for name, (reason, lasts) in zip(new, reasons, strict=True):
+                    known[name] = [stamps[name] if lasts else NEVER, reason]
+        finally:  # what was looked at before a check ended early need not be again
+            _keep(record, known)
     return {name: known[name][1] for name in stamps if known[name][1]}
 
 
@@ -150,14 +149,10 @@ def _reason(read: Callable[[str], Any], name: str) -> tuple[str, bool]:
     """Returns why an image cannot be read, or nothing, and whether that lasts for as long as its file is the same."""
     try:
         read(name)
-    except storage.Unreachable:  # says nothing of the image
-        raise
     except (ValueError, OSError, MemoryError) as error:
-        # Nor does this, but that rights are missing is so at every start.
-        passing = None if isinstance(error, PermissionError) else storage.why_not_now(error)
-        if passing:
+        if passing := why_passing(error):
             raise OSError(f'{name} cannot be read now: {passing}; the same command tries again') from error
-        return str(error) or type(error).__name__, not isinstance(error, OSError)
+        return storage.first_line(error), not isinstance(error, OSError)
     return '', True
 
 
@@ -178,8 +173,20 @@ def _load(record: Path) -> dict[str, list[str]]:
     return known if isinstance(known, dict) else {}
 
 
+def _keep(record: Path, known: dict[str, list[str]]) -> None:
+    try:
+        _save(record, known)
+    except OSError as error:
+        logging.warning(
+            'images are checked anew at every start: %s cannot be written: %s', record, error.strerror
+        )
+
+
 def _save(record: Path, known: dict[str, list[str]]) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     unfinished = record.with_name(f'.{record.name}-{uuid.uuid4().hex}')
-    unfinished.write_text(json.dumps(known))
-    os.replace(unfinished, record)
+    try:
+        unfinished.write_text(json.dumps(known))
+        os.replace(unfinished, record)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -75,7 +75,8 @@ class Images:
       read: reads image number i as uint8 [h, w, 3]; ValueError when it can't be decoded.
       faults: where unreadable images are counted.
       memory: decides which decoded images are kept.
-      forget: is told the key of an image that cannot be read any more, so that the next start looks at it again.
+      forget: is told the key of an image that cannot be read any more, so that the next start looks at it again; None
+        where no start looks at images.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Images:
         read: Callable[[int], np.ndarray],
         faults: Faults,
         memory: MemoryBudget,
-        forget: Callable[[str], None] = lambda key: None,
+        forget: Callable[[str], None] | None = None,
     ):
         self.keys = tuple(keys)
         self._read = read
@@ -140,17 +141,26 @@ class Images:
         if example is None:
             try:
                 example = Example(self.keys[index], self._read(index))
-            except (ValueError, OSError) as error:
-                self._forget(self.keys[index])
-                raise RunStopped(
-                    f'{self.keys[index]} cannot be read: {storage.first_line(error)}; when the images were looked '
-                    'through it could be; the same command looks at it again, and goes on with another in its place'
-                ) from error
+            except (ValueError, OSError, MemoryError) as error:
+                raise RunStopped(self._why_unread(self.keys[index], error)) from error
             if self._memory.take(example.image.nbytes):
                 # Two threads may decode one image at once and count it twice: that wastes a little, and no lock is
                 # held while decoding.
                 self._kept[index] = example
         return example
+
+    def _why_unread(self, key: str, error: Exception) -> str:
+        passing = why_passing(error)
+        if passing:
+            return f'{key} cannot be read now: {passing}; the same command tries again'
+        line = f'{key} cannot be read: {storage.first_line(error)}'
+        if self._forget is None:
+            return line
+        self._forget(key)
+        return (
+            f'{line}; it could be at the start: the same command looks at it again; what still cannot be read is '
+            'replaced in training and left out of tests'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +218,13 @@ class Dataset:
 
 def _count_and_digest(keys: Sequence[str]) -> str:
     return f'{len(keys)} {hashlib.sha256(chr(0).join(keys).encode()).hexdigest()}'
+
+
+def why_passing(error: Exception) -> str | None:
+    """Returns why an image was not read, where that says nothing of it; missing rights do, they miss at every start."""
+    if isinstance(error, PermissionError):
+        return None
+    return str(error) if isinstance(error, storage.Unreachable) else storage.why_not_now(error)
 
 
 def pair_unreadable(unreadable: Mapping[str, str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import PIL.TiffImagePlugin
 
 from gan_transfer import storage
@@ -15,17 +14,28 @@ from gan_transfer import storage
 WHITE = (255, 255, 255)
 # What a file may hold, whatever its ending. Not all that Pillow knows: EPS, for one, runs another program.
 FORMATS = ('AVIF', 'BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
-# A few bytes can claim any number of pixels; within these bounds an image takes some 500 MB while it is decoded.
+# A few bytes can claim any number of pixels; within these bounds an image takes up to 1.4 GB while it is decoded, on
+# each of data.threads, and its file besides.
 MAX_PIXELS = 2**26
 MAX_FILE_BYTES = 2**29
 # Beyond rows of 2^31 bits Pillow raises MemoryError, whatever memory there is.
 MAX_SIDE = 2**20
 # What it depends on whether a file can be read, beside the file.
-READER = f'2, Pillow {PIL.__version__}'
+READER = f'3, Pillow {PIL.__version__}'
 EXTENSIONS = (
     *('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff'),
     *('.avif', '.gif', '.pgm', '.ppm'),
 )
+_ORIENTATION = 0x112  # the tag of EXIF
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
 
 
 def has_image_name(path: os.PathLike) -> bool:
@@ -37,11 +47,12 @@ def has_image_name(path: os.PathLike) -> bool:
 def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WHITE) -> np.ndarray:
     """Reads an image file as RGB. This is the one conversion for every source and for the command line.
 
-    - The first frame counts, turned upright by its EXIF orientation.
+    - The first frame counts, turned upright by its EXIF orientation; an EXIF block that is broken tells none.
     - Grey becomes three equal channels; a palette is looked up; CMYK, YCbCr, HSV and Lab go to RGB by Pillow's
       formulas, without colour profiles (as in torchvision's default loader).
     - Alpha, also that of a palette or of one transparent colour: composited on `background`, on the stored values.
-    - 16 bits per channel: the upper 8 are kept, grey or colour. Grey TIFFs of 9 to 15 bits are an error.
+    - 16 bits per channel: the upper 8 are kept, grey or colour; Pillow rounds those of colour PPMs. Grey TIFFs of 9 to
+      15 bits are an error.
     - Floating-point pixels have no defined range and are an error.
     - More than MAX_PIXELS, MAX_SIDE or MAX_FILE_BYTES are an error before they are read, and so is what is no regular
       file.
@@ -72,7 +83,7 @@ def read_image(source: str | os.PathLike | bytes, background: Sequence[int] = WH
             inverted = image.format == 'TIFF' and image.mode.startswith('I;16') and _white_is_0(image)
             if image.format == 'PNG' and 'transparency' in image.info:
                 image.info['transparency'] = _key_in_8_bits(image, depth=data[24])
-            return _to_rgb(PIL.ImageOps.exif_transpose(image), background, inverted=inverted)
+            return _to_rgb(_upright(image), background, inverted=inverted)
     except PIL.UnidentifiedImageError:
         raise ValueError(f'{name} is no image of a known format ({", ".join(FORMATS)})') from None
     except MemoryError as error:  # what a header claims is within the bounds: says nothing of the file
@@ -101,6 +112,20 @@ def _read_bytes(path: storage.Path) -> bytes:
     if status.size > MAX_FILE_BYTES:
         raise ValueError(f'{printable(str(path))} has {status.size} bytes, more than {MAX_FILE_BYTES}')
     return storage.read(path)
+
+
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Turns an image as its EXIF orientation says.
+
+    Pillow's own function writes the block back without the orientation, and fails at whatever else is odd in it.
+    """
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except MemoryError:
+        raise
+    except Exception:  # of any type, as in decoders: a broken block says nothing of the pixels
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _key_in_8_bits(image: PIL.Image.Image, depth: int) -> int | bytes | tuple[int, ...]:
@@ -133,7 +158,7 @@ def _to_rgb(image: PIL.Image.Image, background: Sequence[int], *, inverted: bool
         return rgb
     if image.mode == 'F':
         raise ValueError('floating-point pixels have no defined range')
-    if image.mode in ('LA', 'PA', 'La', 'RGBA', 'RGBa') or 'transparency' in image.info:
+    if image.has_transparency_data:
         canvas = PIL.Image.new('RGBA', image.size, (*(int(value) for value in background), 255))
         image = PIL.Image.alpha_composite(canvas, _to_rgba(image))
     return np.asarray(image.convert('RGB'))

@@ -5,6 +5,10 @@ tones and the flags of countries and regions; 1,655 characters remain that are d
 
 Each drawing is cropped to its ink and padded to a white square. The vendors fill their canvas differently, and a
 network would mainly learn that.
+
+Some characters are drawn alike, as a pedestrian and one with a sign of gender, and are keys of their own all the same.
+At 64 px 2 to 14 of a domain's 338 test images equal a training image of it to the pixel, and of the training images up
+to 4 % have their counterpart's drawing in another domain's training set.
 """
 
 import functools
@@ -51,7 +55,8 @@ def artwork() -> Artwork:
 def keys() -> list[str]:
     """Returns the characters that both vendors have: code points in lower-case hex joined by '-', sorted.
 
-    Leading zeros and the variation selector fe0f are dropped, since the vendors disagree about them.
+    Leading zeros and the variation selector fe0f are dropped, since the vendors disagree about them. Several keys may
+    have one drawing.
     """
     shared = set(_files(TWEMOJI)) & set(_files(OPENMOJI))
     return sorted(key for key in shared if not _left_out(key) and _has_lines(key))

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ LAYOUTS = (
     'train/ and test/ with two images side by side in each file, or A/train B/train with A/test B/test'
 )
 SPLITS = ('test', 'val')
+_OF_A_WORD = re.compile(r'(ings?|ed|ers?|val)(?![a-z])')  # training, trained_models, trainer, trainval
 
 
 class Domain(NamedTuple):
@@ -49,14 +51,15 @@ def open_folder(
     """Opens folders of images in one of four layouts, the last two of which are pairs.
 
     - `train/<domain>/*` (AFHQ), with `test/<domain>/*` or else `val/<domain>/*`.
-    - `trainA trainB testA testB` (CycleGAN), domains A and B; other endings work as well.
+    - `trainA trainB testA testB` (CycleGAN), domains A and B; other endings work as well, longer ones where there is
+      none of one letter.
     - `train/*` with `test/*` or else `val/*`, two images side by side in each file (pix2pix): the left half is
       domain A, the right half domain B.
     - `A/train/*` and `B/train/*` with `A/test/*` or else `A/val/*`: pairs have one name, whatever its ending.
 
-    Files with another ending than those of `decode.EXTENSIONS` are left alone; folders inside a domain's too. A test
-    folder may be missing. Every image is decoded once to see that it can be; the result is kept in `cache`. One
-    unreadable image of a pair makes both unreadable.
+    Of `test` and `val` the first that holds images counts; both may be missing. Files with another ending than those of
+    `decode.EXTENSIONS` are left alone; folders inside a domain's too. Every image is decoded once to see that it can
+    be; the result is kept in `cache`. One unreadable image of a pair makes both unreadable.
 
     Args:
       path: the root of the folders.
@@ -65,8 +68,8 @@ def open_folder(
       max_corrupt_share: of a domain's images that may be unreadable.
 
     Raises:
-      ValueError: for a missing folder, an unknown or empty domain, an image without counterpart where the others have
-        one, too many unreadable images.
+      ValueError: for a missing folder, one that is of two layouts, an unknown or empty domain, an image without
+        counterpart where the others have one, too many unreadable images.
     """
     if not path:
         raise ValueError(f"data.source='folder' needs data.path: a folder with {LAYOUTS}")
@@ -129,19 +132,34 @@ def _read_file(path: Path, background: Sequence[int] = WHITE, half: int | None =
 def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:
     """Returns the domains by name, sorted, and whether their images are pairs."""
     train = root / 'train'
-    side_by_side = train.is_dir() and not _subfolders(train)
-    if side_by_side and (images := list_images(train)):
-        files = images, list_images(_first(root / split for split in SPLITS))
+    within = _subfolders(train) if train.is_dir() else []
+    if _holds_images(train):
+        beside = [printable(folder.name) for folder in within if _holds_images(folder)]
+        if beside:
+            raise ValueError(
+                f'{train} holds both images and folders of images ({", ".join(beside[:8])}): images alone would be '
+                'pairs side by side, folders alone domains; leave one of the two there'
+            )
+        files = list_images(train), list_images(_first(root / split for split in SPLITS))
         _warn_without_test(root, {'A': files[1]})
         return {name: Domain(train, *files, half=half) for half, name in enumerate('AB')}, True
-    folders, paired = _find_folders(root), False
-    if not folders and all((root / name / 'train').is_dir() for name in 'AB'):
+    paired = not within and all((root / name / 'train').is_dir() for name in 'AB')
+    if within:
+        folders = {
+            folder.name: (folder, _first(root / split / folder.name for split in SPLITS)) for folder in within
+        }
+    elif paired:
         folders = {
             name: (root / name / 'train', _first(root / name / split for split in SPLITS)) for name in 'AB'
         }
-        paired = True
+    else:
+        folders = {
+            ending: (root / f'train{ending}', _first(root / f'{split}{ending}' for split in SPLITS))
+            for ending in _endings(root)
+        }
     if not folders:
-        raise ValueError(f'data.path={str(root)!r} has no {LAYOUTS}; there is: {_contents(train, root)}')
+        there = _contents(root) + (f'; in train/: {_contents(train)}' if train.is_dir() else '')
+        raise ValueError(f'data.path={str(root)!r} has no {LAYOUTS}; there is: {there}')
     _warn_without_test(root, {name: test for name, (_, test) in folders.items()})
     found = {name: Domain(parts[0], *map(list_images, parts)) for name, parts in folders.items()}
     if paired:
@@ -151,31 +169,42 @@ def _find_domains(root: Path) -> tuple[dict[str, Domain], bool]:
     return found, paired
 
 
-def _find_folders(root: Path) -> dict[str, tuple[Path, Path | None]]:
-    """Returns domain -> (training folder, test folder or None), sorted by name, of the two layouts without pairs."""
-    train = root / 'train'
-    if train.is_dir():
-        return {
-            folder.name: (folder, _first(root / split / folder.name for split in SPLITS))
-            for folder in _subfolders(train)
-        }
+def _endings(root: Path) -> list[str]:
+    """Returns what the names of the training folders end in, after `train`: single letters, or else whole words.
+
+    Other folders begin with these letters too: `training_samples`, `train_logs`.
+    """
     endings = [
         folder.name.removeprefix('train') for folder in _subfolders(root) if folder.name[:5] == 'train'
     ]
-    return {
-        ending: (root / f'train{ending}', _first(root / f'{split}{ending}' for split in SPLITS))
+    single = [ending for ending in endings if len(ending) == 1]
+    words = [
+        ending
         for ending in endings
-    }
+        if ending and not _OF_A_WORD.match(ending) and _holds_images(root / f'train{ending}')
+    ]
+    chosen = single or words
+    aside = [f'train{ending}' for ending in endings if ending and ending not in chosen]
+    if chosen and aside:
+        logging.warning(
+            '%s: not read: %s (%s are)',
+            *(root, printable(', '.join(aside)), ' '.join(f'train{ending}' for ending in chosen)),
+        )
+    return chosen
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and any(has_image_name(entry) and not entry.is_dir() for entry in folder.iterdir())
 
 
 def _first(folders: Iterable[Path]) -> Path | None:
-    return next((folder for folder in folders if folder.is_dir()), None)
+    return next((folder for folder in folders if _holds_images(folder)), None)
 
 
 def _warn_without_test(root: Path, tests: Mapping[str, Any]) -> None:
     for name, test in tests.items():
         if not test:
-            logging.warning('domain %s has no test folder under %s', name, root)
+            logging.warning('domain %s has no test images under %s', name, root)
 
 
 def _by_stem(files: Sequence[Path]) -> tuple[Path, ...]:
@@ -220,9 +249,8 @@ def _empty_domain(folder: Path, path: str) -> str:
     return f'no images ({endings}) in {folder} of data.path={path!r}; there is: {_contents(folder)}'
 
 
-def _contents(*folders: Path) -> str:
-    """Names what is in the first of the folders that exists, shortened."""
-    folder = next(folder for folder in folders if folder.is_dir())
+def _contents(folder: Path) -> str:
+    """Names what is in a folder, shortened."""
     entries = sorted(entry.name + '/' * entry.is_dir() for entry in folder.iterdir())
     shown = ', '.join(entries[:8]) or 'nothing'
     return f'{shown}, ... ({len(entries)} in all)' if len(entries) > 8 else shown

@@ -1,12 +1,15 @@
 """A function of many items by several processes, in order."""
 
 import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
+
+from gan_transfer.errors import RunStopped
 
 Item, Result = TypeVar('Item'), TypeVar('Result')
 
@@ -21,18 +24,26 @@ def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item]) 
 
     Args:
       function: one that other processes can import, with what it is bound to.
+
+    Raises:
+      RunStopped: where one of the processes is gone.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     workers = min(cores, len(items) // ITEMS_PER_PROCESS)
     if workers < 2:
         yield from map(function, items)
         return
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context('spawn'), initializer=_begin
-    ) as pool:
-        # The pool works on all that it is given, however many results wait to be fetched.
-        for start in range(0, len(items), AT_ONCE):
-            yield from pool.map(function, items[start : start + AT_ONCE], chunksize=8)
+    try:
+        with concurrent.futures.ProcessPoolExecutor(
+            workers, multiprocessing.get_context('spawn'), initializer=_begin
+        ) as pool:
+            # The pool works on all that it is given, however many results wait to be fetched.
+            for start in range(0, len(items), AT_ONCE):
+                yield from pool.map(function, items[start : start + AT_ONCE], chunksize=8)
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise RunStopped(
+            'a process that draws was killed, perhaps for want of memory; the same command begins anew'
+        ) from error
 
 
 def _begin() -> None:

@@ -45,7 +45,8 @@ def make_pipeline(
     - 'two_domains' (CycleGAN, CUT): sources are the first domain, targets the second. Each is shuffled by itself, anew
       in each of its epochs, and repeated for ever; 'target_2' is the second domain in a third order.
     - 'class_balanced' (StarGAN v2): source and target domain are uniform and independent, images uniform in their
-      domain with replacement; target and target_2 are different images of one domain.
+      domain with replacement; target and target_2 are different images of one domain, but where one of them stands in
+      for an unreadable image, or the domain has no other.
     - 'other_domain': the same, but the target domain is one of the others.
     - 'paired' (pix2pix): sources are the first domain, shuffled as for 'two_domains'; 'paired' is the source's
       counterpart in the second domain, with the very same crop and mirroring.

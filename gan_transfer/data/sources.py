@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from gan_transfer.data import emoji, glyphs, pets
 from gan_transfer.data.artwork import Artwork, folder_name, open_artwork
 from gan_transfer.data.dataset import Dataset
+from gan_transfer.data.decode import WHITE
 from gan_transfer.data.folder import open_folder
 from gan_transfer.data.tfds_source import TFDS_PREFIX, open_tfds, prepare_tfds
 from gan_transfer.run_config import cache_folder
@@ -24,6 +26,12 @@ def open_dataset(config: ConfigDict) -> Dataset:
     """
     data, cache = config.data, Path(cache_folder(config))
     if data.source in ARTWORK:
+        if tuple(data.background) != WHITE:
+            # No error: images to translate may have such pixels.
+            logging.warning(
+                'data.background is %s, for transparent pixels of image files; drawings of %s have none',
+                *(tuple(data.background), data.source),
+            )
         return open_artwork(
             _artwork(data), config.image_size, cache, data.domains, share_keys=data.share_keys
         )

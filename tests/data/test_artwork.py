@@ -1,8 +1,10 @@
 import concurrent.futures
 import errno
 import importlib.metadata
+import multiprocessing
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -243,6 +245,22 @@ def test_many_keys_are_drawn_by_several_processes_and_stay_in_order(tmp_path, mo
         np.testing.assert_array_equal(example.image, pets.render(example.key, 8)[domain])
 
 
+def render_with_a_kill(key, size):
+    if key == KEYS[30] and multiprocessing.parent_process():  # never the tests themselves
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {domain: image_of(key, domain, size) for domain in 'abc'}
+
+
+def test_a_drawing_process_that_is_killed_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(in_processes.os, 'sched_getaffinity', lambda process: {0, 1})
+    monkeypatch.setattr(in_processes, 'ITEMS_PER_PROCESS', 20)
+    with pytest.raises(
+        RunStopped, match=r'^a process that draws was killed.*; the same command begins anew$'
+    ):
+        prepare_artwork(made(render_with_a_kill), 8, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_processes_that_draw_end_with_the_one_that_asked(tmp_path):
     script = tmp_path / 'draw.py'
     script.write_text(
@@ -290,7 +308,7 @@ def overwrite(path):
 
 
 def fails_as_damaged(call, folder):
-    match = f'prepared data in {folder} is damaged: .+; remove it, and it is made anew'
+    match = f'prepared data in {folder} is damaged: .+; remove it, and it is made anew$'
     with pytest.raises((OSError, RunStopped), match=match) as info:
         call()
     assert '\n' not in str(info.value)

@@ -1,9 +1,11 @@
+import errno
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from absl import logging
 
+from gan_transfer import storage
 from gan_transfer.data.dataset import Faults, Images, MemoryBudget, select_domains
 from gan_transfer.errors import RunStopped
 
@@ -83,23 +85,53 @@ def test_nothing_readable_is_an_error():
         made[2]
 
 
-@pytest.mark.parametrize('error', [OSError('the drive is away'), ValueError('cut off')])
-def test_an_image_that_cannot_be_read_any_more_has_no_stand_in(error):
-    away = {2}
+LOOKS = (
+    '; it could be at the start: the same command looks at it again; what still cannot be read is replaced in training '
+    'and left out of tests'
+)
 
-    def read(index):
-        if index in away:
-            raise error
-        return np.full((4, 4, 3), index, np.uint8)
 
-    made = images(read)
-    assert made[1].key == 'image 1'
-    with pytest.raises(
-        RunStopped, match=f'image 2 cannot be read: {error}; .* the same command looks at it again'
-    ):
-        made[2]
-    away.clear()
-    assert made[2].key == 'image 2'
+@pytest.mark.parametrize(
+    ('error', 'checked', 'unchecked'),
+    [
+        (OSError('the drive is away'), f': the drive is away{LOOKS}', ': the drive is away'),
+        (ValueError('cut off\nhere'), f': cut off{LOOKS}', ': cut off'),
+        (
+            PermissionError(errno.EACCES, 'no rights'),
+            f': [Errno 13] no rights{LOOKS}',
+            ': [Errno 13] no rights',
+        ),
+        *(
+            (
+                error,
+                f' now: {reason}; the same command tries again',
+                f' now: {reason}; the same command tries again',
+            )
+            for error, reason in (
+                (OSError(errno.EMFILE, 'EMFILE', 'a.png'), 'Too many open files'),
+                (MemoryError(), 'out of memory: MemoryError'),
+                (storage.Unreachable('gs://bucket: 503'), 'gs://bucket: 503'),
+            )
+        ),
+    ],
+)
+def test_an_image_that_cannot_be_read_any_more_has_no_stand_in(error, checked, unchecked):
+    for expected, looked_at in ((checked, True), (unchecked, False)):
+        away, forgotten = {2}, []
+
+        def read(index, away=away):
+            if index in away:
+                raise error
+            return np.full((4, 4, 3), index, np.uint8)
+
+        made = images(read, forget=forgotten.append if looked_at else None)
+        assert made[1].key == 'image 1'
+        with pytest.raises(RunStopped) as info:
+            made[2]
+        assert str(info.value) == f'image 2 cannot be read{expected}'
+        assert forgotten == ['image 2'] * (LOOKS in expected)
+        away.clear()
+        assert made[2].key == 'image 2'
 
 
 def test_threads_share_images():

@@ -6,6 +6,7 @@ import zlib
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from gan_transfer.data.decode import read_image
@@ -77,6 +78,7 @@ CASES = {
     'rgb_16_other_transparent': (keyed(16, RGB_16 * 4, bytes(6), colour=2), (192, 64, 16), 0),
     'grey_16_tiff': (by_opencv('.tiff', np.uint16, (0x4000,)), (64, 64, 64), 0),
     'rgb_16_png': (by_opencv('.png', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
+    'rgb_16_ppm': (b'P6 4 4 65535\n' + struct.pack('>3H', 0xC000, 0x40FF, 0x1000) * 16, (191, 65, 16), 0),
     'rgb_16_tiff': (by_opencv('.tiff', np.uint16, (0xC000, 0x40FF, 0x1000)), (192, 64, 16), 0),
 }
 
@@ -107,6 +109,70 @@ def test_exif_orientation_is_applied(kind, orientation, corner):
     bright[corner] = True
     corners = image[[[0, 0], [-1, -1]], [[0, -1], [0, -1]]].mean(-1) > 128
     np.testing.assert_array_equal(corners, bright)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_every_orientation_is_pillow_s(kind, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(
+        PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)), kind, exif=exif
+    )
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(PIL.ImageOps.exif_transpose(image).convert('RGB'))
+    assert expected.shape == ((6, 9, 3) if orientation < 5 else (9, 6, 3))
+    np.testing.assert_array_equal(read_image(data), expected)
+
+
+def test_orientation_goes_with_alpha_and_with_16_bits():
+    alpha = PIL.Image.new('RGBA', (6, 4), (9, 9, 9, 255))
+    alpha.paste(
+        (9, 9, 9, 0), (0, 0, 2, 1)
+    )  # two pixels of the first row come to be those at the right, on top
+    grey = np.full((4, 6), 0x0900, np.uint16)
+    grey[0, :2] = 0x80FF
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    for image, expected in ((alpha, BACKGROUND), (PIL.Image.fromarray(grey), (128, 128, 128))):
+        turned = np.full((6, 4, 3), 9, np.uint8)
+        turned[:2, 3] = expected
+        np.testing.assert_array_equal(read_image(encoded(image, 'PNG', exif=exif), BACKGROUND), turned)
+
+
+def exif_block(*entries):
+    """Returns an EXIF block of 12-byte entries, whatever they hold."""
+    return b'Exif\0\0II*\0' + struct.pack('<IH', 8, len(entries)) + b''.join(entries) + bytes(4)
+
+
+def text_entry(tag):
+    return struct.pack('<HHI4s', tag, 2, 4, b'abc\0')
+
+
+TURNED = struct.pack('<HHIHH', 0x112, 3, 1, 6, 0)
+BROKEN_BLOCKS = {
+    'zeros': b'Exif\0\0' + bytes(20),
+    'garbage': b'Exif\0\0garbage of a camera',
+    'cut': b'Exif\0\0II*\0',
+    'orientation as text': exif_block(text_entry(0x112)),
+}
+ODD_BLOCKS = {
+    'resolution as text': exif_block(TURNED, text_entry(0x11A)),
+    'place of chroma as text': exif_block(TURNED, text_entry(0x213)),
+    'negative width': exif_block(struct.pack('<HHIi', 0x100, 9, 1, -5), TURNED),
+}
+
+
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF data')
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP'])
+@pytest.mark.parametrize('block', [*BROKEN_BLOCKS, *ODD_BLOCKS])
+def test_what_is_odd_in_an_exif_block_says_nothing_of_the_pixels(kind, block):
+    exif = {**BROKEN_BLOCKS, **ODD_BLOCKS}[block]
+    image = read_image(encoded(PIL.Image.new('RGB', (8, 4), (200, 100, 50)), kind, exif=exif))
+    assert image.shape == ((8, 4, 3) if block in ODD_BLOCKS else (4, 8, 3)), (
+        'turned where the orientation is sound'
+    )
+    np.testing.assert_allclose(image.astype(int), np.broadcast_to((200, 100, 50), image.shape), atol=3)
 
 
 def test_only_the_first_frame_counts():
@@ -152,12 +218,13 @@ def test_whatever_pillow_raises_is_a_value_error(error, monkeypatch):
         read_image(data)
 
 
-def test_want_of_memory_says_nothing_of_the_file(monkeypatch, tmp_path):
+@pytest.mark.parametrize('name', ['load', 'getexif'])
+def test_want_of_memory_says_nothing_of_the_file(name, monkeypatch, tmp_path):
     def load(image):
         raise MemoryError
 
     (tmp_path / 'image.png').write_bytes(one_colour('RGB', RED))
-    monkeypatch.setattr('PIL.PngImagePlugin.PngImageFile.load', load)
+    monkeypatch.setattr(f'PIL.PngImagePlugin.PngImageFile.{name}', load)
     with pytest.raises(OSError, match=r'image\.png') as info:
         read_image(tmp_path / 'image.png')
     assert info.value.errno == errno.ENOMEM

@@ -5,7 +5,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from gan_transfer.data import open_dataset
+from gan_transfer import storage
+from gan_transfer.data import check, open_dataset
 from gan_transfer.data.check import find_unreadable
 from gan_transfer.data.decode import read_image
 from gan_transfer.errors import RunStopped
@@ -90,11 +91,38 @@ def test_test_folder_goes_before_val(opened, root):
     assert opened().test['dog'].keys[0] == 'test/dog/0.jpg'
 
 
-def test_test_images_may_be_missing(opened, root):
+def test_test_images_may_be_missing(opened, root, caplog):
     write(root / 'trainA' / '0.png')
     write(root / 'trainB' / '0.png')
+    (root / 'testB').mkdir()
     dataset = opened()
     assert len(dataset.test['A']) == len(dataset.test['B']) == 0
+    assert [f'domain {name} has no test images under {root}' for name in 'AB'] == caplog.messages
+
+
+def test_an_empty_test_folder_does_not_hide_one_with_images(opened, root, caplog):
+    cyclegan(root)
+    (root / 'testA').rename(root / 'valA')
+    (root / 'testA').mkdir()
+    dataset = opened()
+    assert [dataset.test[name].keys for name in 'AB'] == [('valA/0.png',), ('testB/0.png',)]
+    assert not caplog.messages
+
+
+def test_other_folders_whose_names_begin_alike_are_no_domains(opened, root, caplog):
+    cyclegan(root)
+    write(root / 'training_samples' / '0.png')
+    write(root / 'train_logs' / '0.png')
+    (root / 'train').mkdir()
+    assert opened().domains == ('A', 'B')
+    assert f'{root}: not read: train_logs, training_samples (trainA trainB are)' in caplog.messages
+
+
+def test_letters_may_be_words(opened, root):
+    for name in ('trainhorse', 'trainZebra', 'train_cat', 'trainedges', 'training', 'trained_models'):
+        write(root / name / '0.png')
+    (root / 'train_logs').mkdir()
+    assert opened().domains == ('Zebra', '_cat', 'edges', 'horse')
 
 
 def test_domains_are_chosen_and_ordered(opened, root):
@@ -151,6 +179,21 @@ class TestErrors:
         (root / 'train' / 'fox' / 'fox.svg').write_text('x')
         self.fails(opened, r'no images \(.jpg .*\) in .*train/fox .*; there is: fox.svg')
 
+    def test_empty_domain_of_a_letter(self, opened, root):
+        cyclegan(root)
+        (root / 'trainC').mkdir()
+        self.fails(opened, r'no images \(.jpg .*\) in .*trainC .*; there is: nothing')
+
+    def test_what_is_in_a_training_folder_of_no_use(self, opened, root):
+        (root / 'train').mkdir(parents=True)
+        (root / 'train' / 'fox.svg').touch()
+        self.fails(opened, r'there is: train/; in train/: fox\.svg$')
+
+    def test_images_beside_folders_of_images(self, opened, root):
+        write(root / 'train' / '0.png')
+        write(root / 'train' / 'masks' / '0.png')
+        self.fails(opened, rf'{root}/train holds both images and folders of images \(masks\): ')
+
     def test_unknown_domain(self, opened, root):
         afhq(root)
         self.fails(opened, "has no domain 'cow'; it has: cat, dog, wild", domains=('cat', 'cow'))
@@ -162,9 +205,10 @@ class TestErrors:
         message = self.fails(
             opened, "12 of 22 images of 'cat' cannot be read, more than data.max_corrupt_share=0.01"
         )
-        assert 'train/cat/0.png' in message
-        assert message.count('.png') == 10
-        assert message.endswith('and 2 more')
+        listed, _, reason = message.partition(' and 2 more; of the first: ')
+        assert 'train/cat/0.png' in listed
+        assert listed.count('.png') == 10
+        assert reason.startswith(f'{root}/train/cat/0.png is no image of a known format')
 
 
 def test_few_unreadable_are_counted_and_named_replaced_in_training_and_left_out_of_tests(opened, root):
@@ -217,7 +261,9 @@ def test_an_image_that_breaks_later_ends_the_run_and_is_replaced_from_the_next_s
     (root / 'train' / 'cat' / '1.png').write_bytes(b'')
     (root / 'train' / 'dog' / '2.png').unlink()
     for domain, index in (('cat', 1), ('dog', 2)):
-        with pytest.raises(RunStopped, match=rf'train/{domain}/{index}\.png cannot be read: '):
+        with pytest.raises(
+            RunStopped, match=rf'^train/{domain}/{index}\.png cannot be read: .* looks at it again'
+        ):
             dataset.train[domain][index]
     assert opened(max_corrupt_share=0.5).train['cat'][1].key == 'train/cat/2.png'
 
@@ -267,6 +313,13 @@ class TestCheck:
         assert list(find(root, names, cache, 2)) == ['4.png']
         assert sorted(read[6:]) == ['2.png', '4.png']
 
+    def test_another_version_of_the_reader_looks_at_everything(self, read, find, tmp_path, monkeypatch):
+        (tmp_path / 'a.png').write_bytes(b'broken')
+        for reader, times in (('1', 1), ('2', 2), ('1', 2)):
+            monkeypatch.setattr(check, 'READER', reader)
+            assert list(find(tmp_path, ['a.png'], tmp_path / 'cache', 1)) == ['a.png']
+            assert read == ['a.png'] * times
+
     def test_other_files_of_a_folder_are_known_still(self, read, find, tmp_path):
         for name in ('a.png', 'b.png'):
             write(tmp_path / name)
@@ -288,7 +341,10 @@ class TestCheck:
 
     @pytest.mark.parametrize(
         'error',
-        [*(OSError(number, os.strerror(number)) for number in PASSING), MemoryError()],
+        [
+            *(OSError(number, os.strerror(number)) for number in PASSING),
+            *(MemoryError(), storage.Unreachable('gs://bucket: 503')),
+        ],
         ids=lambda error: str(error) or 'memory',
     )
     def test_what_says_nothing_of_an_image_ends_the_start(self, error, tmp_path):
@@ -307,6 +363,38 @@ class TestCheck:
         for _ in range(2):
             assert find(tmp_path / 'root', ['a.png'], tmp_path / 'cache', 1) == {}
         assert read == ['a.png', 'a.png']
+
+    @pytest.mark.parametrize(
+        ('end', 'expected'),
+        [(OSError(errno.ESTALE, 'stale'), OSError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    )
+    def test_what_was_looked_at_before_a_check_ended_is_known_still(self, end, expected, tmp_path):
+        names = [f'{index}.png' for index in range(6)]
+        for name in names:
+            write(tmp_path / name)
+        files = {name: tmp_path / name for name in names}
+        read, ends = [], {'4.png': end}
+
+        def decode(path):
+            read.append(path.name)
+            if path.name in ends:
+                raise ends.pop(path.name)
+
+        with pytest.raises(expected):
+            find_unreadable(tmp_path, files, tmp_path / 'cache', 1, decode)
+        before = len(read)
+        assert find_unreadable(tmp_path, files, tmp_path / 'cache', 1, decode) == {}
+        assert read[before:] == ['4.png', '5.png']
+
+    def test_a_record_that_cannot_be_saved_leaves_nothing_behind(self, find, tmp_path, monkeypatch, caplog):
+        def refuse(*paths):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        write(tmp_path / 'a.png')
+        monkeypatch.setattr(check.os, 'replace', refuse)
+        assert find(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
+        assert list((tmp_path / 'cache').iterdir()) == []
+        assert 'cannot be written: No space left on device' in caplog.text
 
     def test_a_broken_record_is_made_anew(self, read, find, tmp_path):
         write(tmp_path / 'a.png')

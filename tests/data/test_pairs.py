@@ -65,6 +65,22 @@ def test_layouts_of_pairs(opened, root, make):
     np.testing.assert_array_equal(backward.train['B'][2].image, shade(2, 1))
 
 
+def test_pairs_go_before_folders_whose_names_begin_with_train(opened, root):
+    one_folder_each(root)
+    write(root / 'train_logs' / '0.png', shade(0))
+    assert opened().paired_train
+
+
+def test_pairs_side_by_side_may_have_a_folder_without_images_beside_them(opened, root, caplog):
+    side_by_side(root)
+    (root / 'train' / 'masks').mkdir()
+    (root / 'test').mkdir()
+    dataset = opened()
+    assert dataset.paired_train
+    assert len(dataset.test['A']) == 5, 'those of val, as test holds none'
+    assert f'{root}/train: not read: masks' in caplog.text
+
+
 def test_a_missing_counterpart_is_named(opened, root):
     one_folder_each(root)
     (root / 'B' / 'train' / '3.png').unlink()
@@ -87,6 +103,17 @@ def test_an_unreadable_image_takes_its_counterpart_along(opened, root):
         numbers = {int(dataset.train[name][i].image[0, 0, 0]) for name in 'AB'}
         assert numbers == {3 if i == 2 else i}
     assert dataset.faults.names == ('A/train/2.bmp', 'B/train/2.png')
+
+
+def test_too_many_unreadable_pairs_say_which_of_the_two_is(opened, root):
+    one_folder_each(root)
+    (root / 'B' / 'train' / '2.png').write_bytes(b'broken')
+    line = (
+        r"1 of 10 images of 'A' .*: A/train/2\.bmp; of the first: its counterpart B/train/2\.png cannot be read: "
+        r'.*/B/train/2\.png is no image'
+    )
+    with pytest.raises(ValueError, match=line):
+        opened(max_corrupt_share=0.0)
 
 
 def test_an_unreadable_test_image_takes_its_counterpart_along(opened, root):

@@ -23,7 +23,7 @@ def test_unknown_source_names_the_choices(config):
         data.open_dataset(config)
 
 
-def test_emoji_end_to_end(config, monkeypatch, capsys):
+def test_emoji_end_to_end(config, monkeypatch, capsys, caplog):
     art = sources.emoji.artwork()
     few = sources.emoji.keys()[:30]
     monkeypatch.setitem(sources.ARTWORK, 'emoji', lambda: type(art)(**{**vars(art), 'keys': lambda: few}))
@@ -45,3 +45,9 @@ def test_emoji_end_to_end(config, monkeypatch, capsys):
     shared = data.open_dataset(config)
     assert shared.train['openmoji'].keys == shared.train['openmoji_line'].keys
     assert len(shared.train['openmoji']) > len(dataset.train['openmoji'])
+    assert not caplog.messages
+    config.data.background = (0, 0, 0)
+    data.open_dataset(config)
+    assert caplog.messages == [
+        'data.background is (0, 0, 0), for transparent pixels of image files; drawings of emoji have none'
+    ]

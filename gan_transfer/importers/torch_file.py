@@ -91,6 +91,7 @@ class _Unpickler(pickle._Unpickler):
         super().__init__(file, encoding='utf-8')
         self._known = {
             ('collections', 'OrderedDict'): collections.OrderedDict,
+            ('torch._utils', '_rebuild_tensor'): lambda *arguments: _rebuild_tensor(*arguments),  # before 0.4
             ('torch._utils', '_rebuild_tensor_v2'): lambda *arguments: _rebuild_tensor(*arguments),
             ('torch._utils', '_rebuild_parameter'): lambda tensor, *_: tensor,
             **{('torch', name): StorageType(dtype) for name, dtype in DTYPES.items()},

@@ -34,10 +34,14 @@ def assert_same(read, arrays):
         np.testing.assert_array_equal(read[name], array, err_msg=name)
 
 
-@pytest.mark.parametrize('write', [torch_files.write_zip, torch_files.write_legacy])
-def test_both_layouts_give_the_arrays(write, tmp_path):
-    assert_same(read_torch_file(write(tmp_path / 'a.pth', ARRAYS)), ARRAYS)
-    nested = read_torch_file(write(tmp_path / 'b.pth', {'generator': ARRAYS, 'epoch': 3}))
+layouts = pytest.mark.parametrize('write', [torch_files.write_zip, torch_files.write_legacy])
+
+
+@layouts
+@pytest.mark.parametrize('kind', [torch_files.Tensor, torch_files.OldTensor])
+def test_both_layouts_give_the_arrays(kind, write, tmp_path):
+    assert_same(read_torch_file(write(tmp_path / 'a.pth', ARRAYS, kind=kind)), ARRAYS)
+    nested = read_torch_file(write(tmp_path / 'b.pth', {'generator': ARRAYS, 'epoch': 3}, kind=kind))
     assert_same(nested['generator'], ARRAYS)
     assert nested['epoch'] is None
 

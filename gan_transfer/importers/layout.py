@@ -125,7 +125,12 @@ def size(state_dict: StateDict, key: str, axis: int) -> int:
 
 def some(state_dict: StateDict) -> str:
     """Returns a few keys, to be shown."""
-    return ', '.join(map(str, list(state_dict)[:4])) or 'none'
+    return ', '.join(map(shown, list(state_dict)[:4])) or 'none'
+
+
+def shown(text: Any) -> str:
+    """Returns a text of a file's, such as a key, as it may stand in an error: short, and in one line."""
+    return repr(str(text)[:100])[1:-1]
 
 
 def count(state_dict: StateDict, pattern: str) -> int:

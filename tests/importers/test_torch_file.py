@@ -69,6 +69,34 @@ def test_dictionaries_within_one_another_many_times_are_read_once(tmp_path):
     assert set(read_torch_file(path)) == {'left', 'right'}
 
 
+@layouts
+def test_tensors_in_lists_are_passed_over(write, tmp_path):
+    """An optimizer's, for example: what is behind them in a legacy file is read all the same."""
+    storages = [Storage(str(i), np.full(2 + i, i, np.float32)) for i in range(4)]
+    listed, nested, own, last = (Tensor(storage, 0, storage.array.shape, (1,)) for storage in storages)
+    tree = {'groups': [listed, (nested,)], 'state': {0: own}, 'weights': {'a': last}}
+    read = read_torch_file(write(tmp_path / 'a.pth', tree, storages=storages))
+    assert read['groups'] is None
+    assert_same(read['state'], {0: storages[2].array})
+    assert_same(read['weights'], {'a': storages[3].array})
+
+
+@pytest.mark.parametrize('order', ['little', 'big'])
+def test_big_endian_machines_write_zip_files_in_their_order(order, tmp_path):
+    path = torch_files.write_zip(tmp_path / 'a.pth', ARRAYS, order=order)
+    assert_same(read_torch_file(path), ARRAYS)
+    with pytest.raises(ValueError, match='unknown byte order'):
+        read_torch_file(torch_files.write_zip(tmp_path / 'b.pth', ARRAYS, order='middle'))
+
+
+def test_what_python_2_wrote_is_a_dictionary(tmp_path):
+    """It gave an OrderedDict its items in a list, and attributes, such as versions of layers, behind it."""
+    pairs = Runs('collections', 'OrderedDict', [['a', Runs('collections', 'OrderedDict', [[3, {}]])]])
+    pairs.parts += ({'_metadata': {'': {'version': 1}}},)
+    path = torch_files.write_zip(tmp_path / 'a.pth', {'weights': pairs}, storages=[])
+    assert read_torch_file(path) == {'weights': {'a': {3: {}}}}
+
+
 class Runs:
     """What a hostile pickle would have the reader call."""
 
@@ -95,6 +123,87 @@ def two_sizes():
     small, large = (Storage('0', np.broadcast_to(np.float32(0), n)) for n in (4, 4000))
     tree = {'a': Tensor(large, 0, (4000,), (1,)), 'b': Tensor(small, 0, (4,), (1,))}
     return tree, [Storage('0', np.zeros(4, np.float32))]
+
+
+def pickled(*parts):
+    """A pickle of protocol 2 from its opcodes."""
+    return b'\x80\x02' + b''.join(parts) + b'.'
+
+
+NESTED = (
+    b')q\x00' + b'h\x00\x86q\x00' * 45
+)  # a tuple of twice itself, to be hashed or shown in 2**45 steps
+DICTIONARY = b'ccollections\nOrderedDict\n'
+TENSOR = b'ctorch._utils\n_rebuild_tensor\n'
+LONG = b'\x8b\x00\x00\x10\x00' + b'\x7f' * 2**20  # a number of 2**20 bytes
+PICKLES = {
+    'allocates 800 MB': (pickled(b'\x96' + struct.pack('<Q', 800 * 2**20)), 'it has the opcode 150'),
+    'makes a set': (pickled(b'\x8f'), 'it has the opcode 143'),
+    'makes an object without a call': (pickled(DICTIONARY, b')\x81'), 'it has the opcode 129'),
+    'has a nested key': (pickled(b'}', NESTED, b'Ns'), 'keys that are neither texts nor whole numbers'),
+    'has nested keys': (pickled(b'}(', NESTED, b'Nu'), 'keys that are neither texts nor whole numbers'),
+    'has a nested key in a list': (
+        pickled(DICTIONARY, b'](', NESTED, b'N\x86e\x85R'),
+        'keys that are neither texts nor whole numbers',
+    ),
+    'has an endless key': (pickled(b'}', LONG, b'Ns'), 'keys that are neither texts nor whole numbers'),
+    'has items of a tensor': (pickled(b'NK\x00Ns'), 'items of something that is no dictionary'),
+    'names a storage by a nested key': (
+        pickled(b'(U\x07storagectorch\nFloatStorage\n', NESTED, b'NK\x04tQ'),
+        'a storage without a name',
+    ),
+    'has a nested size': (pickled(TENSOR, b'(NK\x00', NESTED, b')tR'), 'of a tensor is none'),
+    'shapes a storage by a nested size': (
+        pickled(TENSOR, b'((U\x07storagectorch\nFloatStorage\nU\x010NK\x04tQK\x00', NESTED, b')tR'),
+        'of a tensor is none',
+    ),
+    'shapes a storage by an endless size': (
+        pickled(TENSOR, b'((U\x07storagectorch\nFloatStorage\nU\x010NK\x04tQK\x00', LONG, b'\x85)tR'),
+        'of a tensor is none',
+    ),
+    'claims an endless storage': (
+        pickled(b'(U\x07storagectorch\nFloatStorage\nU\x010N', LONG, b'tQ'),
+        'has no known type or size',
+    ),
+    'wants what takes lines to name': (pickled(b'Vos\nVa\x1b\n\x93'), 'it has the opcode 86'),
+    'wants what has an unspeakable name': (
+        pickled(b'X\x02\x00\x00\x00osX\x04\x00\x00\x00a\n\x1bb\x93'),
+        r'it wants os.a\n\x1bb, which',
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', PICKLES)
+def test_a_pickle_that_would_take_memory_or_time_without_end_is_refused(kind, tmp_path):
+    content, message = PICKLES[kind]
+    path = tmp_path / 'a.pth'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('archive/data.pkl', content)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        read_torch_file(path)
+    assert len(str(caught.value)) < 300
+    assert str(caught.value).isprintable()
+
+
+def test_a_list_becomes_one_dictionary_however_often_it_is_referred_to(tmp_path):
+    items = [['a', 1], ['b', 2]]
+    tree = {name: Runs('collections', 'OrderedDict', items) for name in ('first', 'second')}
+    read = read_torch_file(torch_files.write_zip(tmp_path / 'a.pth', tree, storages=[]))
+    assert (list(read['first']), list(read['second'])) == (['a', 'b'], [])
+
+
+def test_zip_entries_that_overlap_are_refused(tmp_path):
+    """Of one megabyte, and told 3 times: where one begins is within the one before."""
+    path = torch_files.write_zip(
+        tmp_path / 'a.pth', {'a': np.zeros(2**18, np.float32)}, more=[('b', b''), ('c', b'')]
+    )
+    content = bytearray(path.read_bytes())
+    for name in (b'b', b'c'):
+        entry = content.rindex(b'PK\x01\x02', 0, content.rindex(name))
+        content[entry + 20 : entry + 28] = struct.pack('<II', 2**20, 2**20)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='its entries overlap'):
+        read_torch_file(path)
 
 
 HOSTILE = {

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from gan_transfer.importers.torch_file import DTYPES, LEGACY_MAGIC, LEGACY_PROTOCOL
+from gan_transfer.importers.torch_file import LEGACY_MAGIC, LEGACY_PROTOCOL
+from gan_transfer.importers.torch_pickle import DTYPES
 
 STORAGES = {dtype: name for name, dtype in DTYPES.items()}
 

@@ -71,7 +71,10 @@ def _read_zip(content: bytes) -> tuple[Any, Data]:
 
 
 def _read_legacy(content: bytes) -> tuple[Any, Data]:
-    """The layout before: pickles one after the other, then every storage behind its number of elements."""
+    """The layout before: pickles one after the other, then every storage behind its number of elements.
+
+    The third of the pickles tells of the machine that wrote the file; the numbers are little-endian on all of them.
+    """
     file = io.BytesIO(content)
     try:
         magic = Unpickler(file).load()
@@ -79,8 +82,7 @@ def _read_legacy(content: bytes) -> tuple[Any, Data]:
         raise Refused('it is no PyTorch file') from error
     if magic != LEGACY_MAGIC or Unpickler(file).load() != LEGACY_PROTOCOL:
         raise Refused('it is no PyTorch file')
-    system = Unpickler(file).load()
-    order = 'little' if system.get('little_endian', True) else 'big'
+    Unpickler(file).load()
     described = Unpickler(file)
     tree = described.load()
     keys = Unpickler(file).load()
@@ -91,11 +93,11 @@ def _read_legacy(content: bytes) -> tuple[Any, Data]:
         if key not in described.storages:
             raise Refused(f"storage '{shown(key)}' belongs to no tensor, and so has no known type")
         storage = described.storages[key]
-        (count,) = map(int, np.frombuffer(file.read(8), '<i8' if order == 'little' else '>i8', 1))
+        (count,) = map(int, np.frombuffer(file.read(8), '<i8', 1))
         if count != storage.count:
             raise Refused(f"storage '{shown(key)}' has {count} numbers, its tensors say {storage.count}")
         blocks[key] = file.read(count * storage.dtype.itemsize)
-    return tree, lambda storage: _numbers(storage, blocks.get(storage.key), order)
+    return tree, lambda storage: _numbers(storage, blocks.get(storage.key), 'little')
 
 
 def _numbers(storage: Storage, block: bytes | None, order: str) -> np.ndarray:

@@ -89,6 +89,12 @@ def test_big_endian_machines_write_zip_files_in_their_order(order, tmp_path):
         read_torch_file(torch_files.write_zip(tmp_path / 'b.pth', ARRAYS, order='middle'))
 
 
+@pytest.mark.parametrize('little_endian', [True, False])
+def test_legacy_numbers_are_little_endian_on_every_machine(little_endian, tmp_path):
+    path = torch_files.write_legacy(tmp_path / 'a.pth', ARRAYS, little_endian=little_endian)
+    assert_same(read_torch_file(path), ARRAYS)
+
+
 def test_what_python_2_wrote_is_a_dictionary(tmp_path):
     """It gave an OrderedDict its items in a list, and attributes, such as versions of layers, behind it."""
     pairs = Runs('collections', 'OrderedDict', [['a', Runs('collections', 'OrderedDict', [[3, {}]])]])
@@ -130,9 +136,7 @@ def pickled(*parts):
     return b'\x80\x02' + b''.join(parts) + b'.'
 
 
-NESTED = (
-    b')q\x00' + b'h\x00\x86q\x00' * 45
-)  # a tuple of twice itself, to be hashed or shown in 2**45 steps
+NESTED = b')q\x00' + b'h\x00\x86q\x00' * 45  # a tuple of twice itself, to be hashed or shown in 2**45 steps
 DICTIONARY = b'ccollections\nOrderedDict\n'
 TENSOR = b'ctorch._utils\n_rebuild_tensor\n'
 LONG = b'\x8b\x00\x00\x10\x00' + b'\x7f' * 2**20  # a number of 2**20 bytes

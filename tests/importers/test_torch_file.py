@@ -1,11 +1,13 @@
 """Files of PyTorch are read without it, and those that want more than weights are refused."""
 
 import collections
+import json
 import os
 import pickle
 import re
 import struct
 import zipfile
+from contextlib import nullcontext
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,7 +49,7 @@ def test_both_layouts_give_the_arrays(kind, write, tmp_path):
 
 
 def test_safetensors_gives_the_arrays(tmp_path):
-    arrays = {name: ARRAYS[name] for name in ('conv.weight', 'brain', 'steps')}
+    arrays = {name: ARRAYS[name] for name in ('conv.weight', 'brain', 'steps', 'empty')}
     assert_same(
         read_safetensors_file(torch_files.write_safetensors(tmp_path / 'a.safetensors', arrays)), arrays
     )
@@ -295,9 +297,18 @@ def test_compressed_entries_are_refused_before_they_are_read(tmp_path):
 @pytest.mark.parametrize(
     ('entry', 'message'),
     [
-        ({'dtype': 'F32', 'shape': [2**40], 'data_offsets': [0, 2**42]}, 'a of shape'),
-        ({'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 4]}, 'a of shape'),
-        ({'dtype': 'F32', 'shape': [-1], 'data_offsets': [4, 0]}, 'a of shape'),
+        ({'dtype': 'F32', 'shape': [2**40], 'data_offsets': [0, 2**42]}, 'a has no shape, or no place'),
+        (
+            {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 4]},
+            r'a of shape \(2,\) does not fit its bytes 0 to 4',
+        ),
+        ({'dtype': 'F32', 'shape': [-1], 'data_offsets': [4, 0]}, 'a has no shape, or no place'),
+        ({'dtype': 'F32', 'shape': [1] * 99, 'data_offsets': [0, 4]}, 'a has no shape, or no place'),
+        ({'dtype': 'F32', 'shape': [0, 2**30, 2**30], 'data_offsets': [0, 0]}, 'a has no shape, or no place'),
+        ({'dtype': 'F32', 'shape': [1], 'data_offsets': [8, 12]}, 'a has no shape, or no place'),
+        ({'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4.0]}, 'a has no shape, or no place'),
+        ({'dtype': 'F32', 'shape': [1], 'data_offsets': [0, 4, 8]}, 'no readable table of contents'),
+        ({'dtype': 'F32', 'shape': [1], 'data_offsets': 4}, 'no readable table of contents'),
         ({'dtype': 'X', 'shape': [1], 'data_offsets': [0, 4]}, 'no readable table of contents'),
         (['F32'], 'no readable table of contents'),
     ],
@@ -306,8 +317,25 @@ def test_safetensors_that_do_not_fit_are_refused(entry, message, tmp_path):
     header = repr({'a': entry}).replace("'", '"').encode()
     path = tmp_path / 'a.safetensors'
     path.write_bytes(len(header).to_bytes(8, 'little') + header + bytes(8))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf'a\.safetensors.*{message}') as caught:
         read_safetensors_file(path)
+    assert str(caught.value).isprintable()
     path.write_bytes((2**60).to_bytes(8, 'little') + header)
     with pytest.raises(ValueError, match='cut off'):
         read_safetensors_file(path)
+
+
+def test_safetensors_that_overlap_are_refused(tmp_path):
+    """Or a small file would become as many large arrays as it names."""
+    path = torch_files.write_safetensors(tmp_path / 'a.safetensors', {'a': np.zeros(4, np.float32)})
+    content = path.read_bytes()
+    table = json.loads(content[8:-16])
+    for tables, refused in (({**table, 'b': table['a']}, True), (table, False)):
+        header = json.dumps(tables).encode()
+        path.write_bytes(len(header).to_bytes(8, 'little') + header + content[-16:])
+        with (
+            pytest.raises(ValueError, match=r'a\.safetensors has arrays that overlap')
+            if refused
+            else nullcontext()
+        ):
+            read_safetensors_file(path)

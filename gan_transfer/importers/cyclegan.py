@@ -79,7 +79,9 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     if len(set(antialias.values())) > 1:
         blurring = ', '.join(name for name, blurs in antialias.items() if blurs)
         plain = ', '.join(name for name, blurs in antialias.items() if not blurs)
-        raise ValueError(f'{blurring} resamples by blurring and {plain} does not; ours all do or none')
+        raise ValueError(
+            f'all networks blur where they resample, or none does; here do {blurring}, and not {plain}'
+        )
     return found
 
 

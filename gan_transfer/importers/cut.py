@@ -3,25 +3,18 @@
 from typing import Any
 
 from gan_transfer.importers import cyclegan
-from gan_transfer.importers.layout import OURS, Entry, StateDict, indices, size, some
+from gan_transfer.importers.layout import Entry, StateDict, indices, size, some
 
 NETWORKS = {'G': 'generator', 'F': 'patch_projection', 'D': 'discriminator'}
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
-    found, antialias = dict(OURS), {}
-    if 'generator' in state_dicts:
-        found |= cyclegan.generator_options(state_dicts['generator'])
-        antialias['generator'] = cyclegan.blurred(state_dicts['generator'])
-    if 'discriminator' in state_dicts:
-        found |= cyclegan.discriminator_options(state_dicts['discriminator'])
-        antialias['discriminator'] = cyclegan.discriminator_blurred(state_dicts['discriminator'])
+    shared = {name: state_dict for name, state_dict in state_dicts.items() if name != 'patch_projection'}
+    found = cyclegan.options(shared)
     if 'patch_projection' in state_dicts:
         found['projection_width'] = _projection_width(state_dicts['patch_projection'])
-    if len(set(antialias.values())) > 1:
-        raise ValueError(f'one network resamples by blurring and the other does not: {antialias}')
-    return found | ({'antialias': next(iter(antialias.values()))} if antialias else {})
+    return found
 
 
 def _projection_width(state_dict: StateDict) -> int:

@@ -64,13 +64,24 @@ def discriminator_options(state_dict: StateDict) -> dict[str, int]:
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
-    """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
-    found = {'antialias': False, **OURS}
+    """Returns the hyper-parameters that the networks' weights, by our names, belong to.
+
+    Raises:
+      ValueError: for other networks, and where some resample by blurring, as those trained with CUT's code do, and
+        others do not.
+    """
+    found, antialias = dict(OURS), {}
     for name, state_dict in state_dicts.items():
         generator = name.startswith('generator')
-        if blurred(state_dict) if generator else discriminator_blurred(state_dict):
-            raise ValueError(f"this {name} resamples by blurring, as CUT's does: import it with --from=cut")
         found |= generator_options(state_dict) if generator else discriminator_options(state_dict)
+        antialias[name] = blurred(state_dict) if generator else discriminator_blurred(state_dict)
+        found['antialias'] = antialias[name]
+    if len(set(antialias.values())) > 1:
+        blurring = ', '.join(name for name, blurs in antialias.items() if blurs)
+        plain = ', '.join(name for name, blurs in antialias.items() if not blurs)
+        raise ValueError(
+            f'all networks blur where they resample, or none does; here do {blurring}, and not {plain}'
+        )
     return found
 
 

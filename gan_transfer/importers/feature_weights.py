@@ -92,7 +92,7 @@ def of_efficientnet_lite0() -> dict[str, Any]:
     del layers['_blocks.0._expand_conv']  # the first block does not widen
     params: dict[str, Any] = {}
     for theirs, (ours, norm) in layers.items():
-        _set(params, ours, _folded(state_dict, theirs, norm, name))
+        layout.branch(params, ours).update(_folded(state_dict, theirs, norm, name))
     classifier = {key: value for key, value in state_dict.items() if key.startswith('_fc.')}
     return params | layout.load([Entry('_fc', 'classifier', 'linear')], classifier)
 
@@ -116,7 +116,7 @@ def of_inception(variant: str, state_dict: StateDict) -> dict[str, Any]:
         if key.endswith('.conv.weight') and not key.startswith('AuxLogits.'):
             layer = key.removesuffix('.conv.weight')
             folded = _folded(state_dict, f'{layer}.conv', f'{layer}.bn', name)
-            _set(params, f'{layer.replace(".", "/")}/conv', folded)
+            layout.branch(params, f'{layer.replace(".", "/")}/conv').update(folded)
     if found != classes:
         # The two have the same layers, and would be taken for each other.
         raise ValueError(
@@ -182,13 +182,6 @@ def _folded(state_dict: StateDict, convolution: str, norm: str, network: str) ->
 def _shapes(params: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator='.'): leaf.shape for path, leaf in leaves}
-
-
-def _set(params: dict[str, Any], path: str, layer: dict[str, np.ndarray]) -> None:
-    *folders, last = path.split('/')
-    for part in folders:
-        params = params.setdefault(part, {})
-    params[last] = layer
 
 
 class _ArrayUnpickler(pickle.Unpickler):

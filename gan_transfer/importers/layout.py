@@ -125,7 +125,12 @@ def size(state_dict: StateDict, key: str, axis: int) -> int:
 
 def some(state_dict: StateDict) -> str:
     """Returns a few keys, to be shown."""
-    return ', '.join(map(str, list(state_dict)[:4])) or 'none'
+    return ', '.join(map(shown, list(state_dict)[:4])) or 'none'
+
+
+def shown(text: Any) -> str:
+    """Returns a text of a file's, such as a key, as it may stand in an error: short, and in one line."""
+    return repr(str(text)[:100])[1:-1]
 
 
 def count(state_dict: StateDict, pattern: str) -> int:
@@ -179,7 +184,7 @@ def load(
         leaves = {name: [take(f'{prefix}.weight', arrange, dimensions) for prefix in prefixes]}
         if entry.bias:
             leaves['bias'] = [take(f'{prefix}.bias', _same, (1,)) for prefix in prefixes]
-        place = _place(params, entry.path)
+        there = branch(params, entry.path)
         for leaf, values in leaves.items():
             wanted = ours.get(f'{entry.path}/{leaf}')
             if wanted is not None:
@@ -191,7 +196,7 @@ def load(
                     for prefix, value in zip(prefixes, values, strict=True)
                     if value is not None and value.shape != shape
                 ]
-            place[leaf] = _stack(values) if of_domains else values[0]
+            there[leaf] = _stack(values) if of_domains else values[0]
     unexpected = sorted(set(state_dict) - used - {HIGH_PASS})
     if missing or unexpected or misshapen:
         raise ValueError(
@@ -203,7 +208,7 @@ def load(
     return params
 
 
-def _place(tree: Any, path: str) -> Any:
+def branch(tree: Any, path: str) -> Any:
     """Returns the branch of nested dictionaries at `path`, made where there is none."""
     for part in path.split('/'):
         tree = tree.setdefault(part, {})

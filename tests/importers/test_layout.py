@@ -1,13 +1,10 @@
 """Every key of a file is accounted for: taken, known and left out, or named in an error."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
-from gan_transfer.importers import files, layout
-from gan_transfer.importers.files import FAMILIES, read_networks
-from tests.importers import torch_files
+from gan_transfer.importers import layout
+from gan_transfer.importers.files import FAMILIES
 from tests.reference import cases
 
 # Family -> a case with weights, its file's network, the network's name here.
@@ -84,10 +81,8 @@ def test_a_discriminator_tells_whether_it_blurs():
     assert cut.options({'discriminator': learnt})['antialias']
     assert not cut.options({'discriminator': plain})['antialias']
     generator, _ = layout.without_constants(weights_of('cut'))
-    with pytest.raises(ValueError, match='one network resamples by blurring and the other does not'):
+    with pytest.raises(ValueError, match='here do generator, and not discriminator'):
         cut.options({'generator': generator, 'discriminator': plain})
-    with pytest.raises(ValueError, match=r'this discriminator_a resamples by blurring.*--from=cut'):
-        FAMILIES['cyclegan'].options({'discriminator_a': learnt})
     with pytest.raises(
         ValueError, match=r'no patch projection: mlp_0\.0\.weight is missing, there are mlp_1'
     ):
@@ -130,100 +125,31 @@ def test_a_dropout_moves_the_second_convolution_of_a_block():
     assert_same(load('cyclegan', moved), load('cyclegan', arrays))
 
 
-def test_a_blurring_generator_is_not_cyclegan_s():
-    with pytest.raises(ValueError, match='--from=cut'):
-        FAMILIES['cyclegan'].options({'generator_a_to_b': weights_of('cut')})
+def test_a_cyclegan_of_cut_s_code_blurs_in_all_its_networks_or_in_none():
+    cyclegan = FAMILIES['cyclegan']
+    blurring, plain = (
+        {'generator_a_to_b': generator, 'generator_b_to_a': generator, 'discriminator_a': discriminator}
+        for generator, discriminator in (
+            (weights_of('cut'), cases.load('cut_training').weights(prefix='D.')),
+            (weights_of('cyclegan'), cases.load('cyclegan_training').weights(prefix='D_A.')),
+        )
+    )
+    blurring = {name: layout.without_constants(arrays)[0] for name, arrays in blurring.items()}
+    assert cyclegan.options(blurring)['antialias'] is True
+    assert cyclegan.options(plain)['antialias'] is False
+    for name, others in (
+        ('generator_b_to_a', 'generator_a_to_b, discriminator_a'),
+        ('discriminator_a', 'generator_a_to_b, generator_b_to_a'),
+    ):
+        with pytest.raises(ValueError, match=f'here do {others}, and not {name}$'):
+            cyclegan.options({**blurring, name: plain[name]})
+
+
+def test_another_family_s_generator_is_named():
     with pytest.raises(ValueError, match='no U-Net'):
         FAMILIES['pix2pix'].options({'generator': weights_of('cut')})
     with pytest.raises(ValueError, match='no ResNet generator'):
         FAMILIES['cut'].options({'generator': weights_of('pix2pix')})
-
-
-class TestFiles:
-    arrays = {'model.1.weight': np.zeros(2, np.float32)}  # noqa: RUF012
-
-    def write(self, *paths, tree=None):
-        for path in paths:
-            path.parent.mkdir(exist_ok=True)
-            torch_files.write_zip(path, tree or self.arrays)
-
-    def test_a_file_brings_its_companions(self, tmp_path):
-        self.write(*(tmp_path / f'{name}.pth' for name in ('5_net_G_A', 'latest_net_G_A', 'latest_net_D_B')))
-        for path in (tmp_path, tmp_path / 'latest_net_D_B.pth'):
-            networks, _ = read_networks(str(path), 'cyclegan')
-            assert set(networks) == {'generator_a_to_b', 'discriminator_a'}
-        assert set(read_networks(str(tmp_path / '5_net_G_A.pth'), 'cyclegan')[0]) == {'generator_a_to_b'}
-
-    def test_a_file_of_another_name_is_the_generator(self, tmp_path):
-        self.write(tmp_path / 'horse2zebra.pth')
-        assert set(read_networks(str(tmp_path / 'horse2zebra.pth'), 'cyclegan')[0]) == {'generator_a_to_b'}
-        assert set(read_networks(str(tmp_path / 'horse2zebra.pth'), 'cut')[0]) == {'generator'}
-
-    def test_a_dictionary_of_networks_and_the_landmarks_network(self, tmp_path):
-        names = ('generator', 'mapping_network', 'style_encoder')
-        self.write(tmp_path / '100000_nets_ema.ckpt', tree=dict.fromkeys((*names, 'fan'), self.arrays))
-        networks, notes = read_networks(str(tmp_path / '100000_nets_ema.ckpt'), 'stargan_v2')
-        assert set(networks) == set(names)
-        assert notes == ["100000_nets_ema.ckpt: ignored the network 'fan'"]
-
-    def test_safetensors_and_nested_state_dicts(self, tmp_path):
-        torch_files.write_safetensors(tmp_path / 'latest_net_G.safetensors', self.arrays)
-        self.write(tmp_path / 'b.pth', tree={'state_dict': self.arrays, 'epoch': 3})
-        for name in ('latest_net_G.safetensors', 'b.pth'):
-            assert set(read_networks(str(tmp_path / name), 'pix2pix')[0]) == {'generator'}
-
-    @pytest.mark.parametrize(
-        ('path', 'family', 'message'),
-        [
-            ('nothing.pth', 'cut', 'no such file or folder'),
-            ('a', 'cut', 'has no file .*_net_<network> of G, F, D; name one of its files: none'),
-            ('b', 'cut', 'has files .*_net_<network> of 5, 6: name one file'),
-            ('one.pth', 'stargan_v2', 'holds one network; a file of all'),
-            ('other.pth', 'stargan_v2', "has a network 'unet'; known are generator"),
-            (
-                'half.pth',
-                'stargan_v2',
-                'networks are missing: there are generator; generator, mapping_network',
-            ),
-            ('list.pth', 'cut', 'holds no dictionary of weights'),
-        ],
-    )
-    def test_what_cannot_be_read_is_told(self, path, family, message, tmp_path):
-        (tmp_path / 'a').mkdir()
-        self.write(tmp_path / 'b' / '5_net_G.pth', tmp_path / 'b' / '6_net_G.pth', tmp_path / 'one.pth')
-        self.write(tmp_path / 'other.pth', tree={'unet': self.arrays})
-        self.write(tmp_path / 'half.pth', tree={'generator': self.arrays})
-        self.write(tmp_path / 'list.pth', tree=[1, 2])
-        with pytest.raises(ValueError, match=message):
-            read_networks(str(tmp_path / path), family)
-
-
-def test_the_file_that_is_named_is_read_and_two_of_one_network_are_refused(tmp_path):
-    arrays = weights_of('cyclegan')
-    paths = {}
-    for number, name in enumerate(('latest_net_G.pth', 'latest_net_G_A.pth')):
-        scaled = {key: (number + 1) * value for key, value in arrays.items()}
-        paths[name] = torch_files.write_zip(tmp_path / name, scaled)
-    for number, name in enumerate(paths):
-        networks, _ = read_networks(str(paths[name]), 'cyclegan')
-        bias = networks['generator_a_to_b']['model.1.bias']
-        np.testing.assert_array_equal(bias, (number + 1) * arrays['model.1.bias'])
-    discriminator = cases.load('cyclegan_training').weights(prefix='D_A.')
-    judge = torch_files.write_zip(tmp_path / 'latest_net_D_A.pth', discriminator)
-    assert set(read_networks(str(paths['latest_net_G.pth']), 'cyclegan')[0]) == {
-        'generator_a_to_b',
-        'discriminator_b',
-    }
-    for path in (tmp_path, judge):
-        with pytest.raises(ValueError, match=r'G\.pth and latest_net_G_A\.pth hold the same network'):
-            read_networks(str(path), 'cyclegan')
-
-
-def test_a_file_that_holds_itself_is_refused():
-    tree = {}
-    tree['state_dict'] = tree
-    with pytest.raises(ValueError, match='known are'):
-        files._by_network(tree, pathlib.Path('a.pth'), None, {'G': 'generator'})
 
 
 @pytest.mark.parametrize('shape', [(), (1,)])

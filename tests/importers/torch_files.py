@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from gan_transfer.importers.torch_file import DTYPES, LEGACY_MAGIC, LEGACY_PROTOCOL
+from gan_transfer.importers.torch_file import LEGACY_MAGIC, LEGACY_PROTOCOL
+from gan_transfer.importers.torch_pickle import DTYPES
 
 STORAGES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -37,6 +38,13 @@ class Tensor:
     def __reduce_ex__(self, protocol):
         arguments = (*self.parts, False, collections.OrderedDict())
         return Global('torch._utils', '_rebuild_tensor_v2'), arguments
+
+
+class OldTensor(Tensor):
+    """As PyTorch described it before 0.4."""
+
+    def __reduce_ex__(self, protocol):
+        return Global('torch._utils', '_rebuild_tensor'), self.parts
 
 
 class Pickler(pickle._Pickler):
@@ -67,7 +75,7 @@ def dump(tree, pickler=Pickler):
     return file.getvalue()
 
 
-def with_tensors(tree):
+def with_tensors(tree, kind=Tensor):
     """Returns the tree with tensors for its arrays, and the storages: every array has one of its own."""
     storages = []
 
@@ -79,33 +87,45 @@ def with_tensors(tree):
         node = np.asarray(node)
         storages.append(Storage(str(len(storages)), np.ascontiguousarray(node).reshape(-1)))
         stride = tuple(s // node.itemsize for s in node.copy(order='C').strides)
-        return Tensor(storages[-1], 0, node.shape, stride)
+        return kind(storages[-1], 0, node.shape, stride)
 
     return convert(tree), storages
 
 
-def write_zip(path, tree, *, storages=None, compression=zipfile.ZIP_STORED, more=()):
+def write_zip(
+    path, tree, *, storages=None, kind=Tensor, order='little', compression=zipfile.ZIP_STORED, more=()
+):
     """Writes the layout since PyTorch 1.6; `tree` has arrays, or tensors of the given `storages`."""
     if storages is None:
-        tree, storages = with_tensors(tree)
+        tree, storages = with_tensors(tree, kind)
     with zipfile.ZipFile(path, 'w', compression) as archive:
         archive.writestr('archive/data.pkl', dump(tree))
         archive.writestr('archive/version', '3\n')
-        archive.writestr('archive/byteorder', 'little')
+        archive.writestr('archive/byteorder', order)
         for storage in storages:
-            archive.writestr(f'archive/data/{storage.key}', storage.array.tobytes())
+            archive.writestr(f'archive/data/{storage.key}', numbers(storage, order))
         for name, content in more:
             archive.writestr(name, content)
     return path
 
 
-def write_legacy(path, tree):
-    """Writes the layout before PyTorch 1.6."""
-    tree, storages = with_tensors(tree)
-    parts = [dump(x) for x in (LEGACY_MAGIC, LEGACY_PROTOCOL, {'little_endian': True})]
+def numbers(storage, order):
+    """Returns the bytes of a storage, on this little-endian machine, in an order."""
+    whole = storage.array.tobytes()
+    size = storage.array.itemsize
+    if order == 'little':
+        return whole
+    return b''.join(whole[i : i + size][::-1] for i in range(0, len(whole), size))
+
+
+def write_legacy(path, tree, *, storages=None, kind=Tensor, little_endian=True):
+    """Writes the layout before PyTorch 1.6, on a machine of some byte order."""
+    if storages is None:
+        tree, storages = with_tensors(tree, kind)
+    parts = [dump(x) for x in (LEGACY_MAGIC, LEGACY_PROTOCOL, {'little_endian': little_endian})]
     parts += [dump(tree, LegacyPickler), dump([storage.key for storage in storages])]
     for storage in storages:
-        parts += [struct.pack('<q', storage.array.size), storage.array.tobytes()]
+        parts += [struct.pack('<q', storage.array.size), numbers(storage, 'little')]
     path.write_bytes(b''.join(parts))
     return path
 

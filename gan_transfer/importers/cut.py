@@ -12,6 +12,9 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     """Returns the hyper-parameters that the networks' weights, by our names, belong to."""
     shared = {name: state_dict for name, state_dict in state_dicts.items() if name != 'patch_projection'}
     found = cyclegan.options(shared)
+    if found.get('generator_blocks', 5) < 5:
+        # In place of the fifth block the original compares a map of the decoder, which has no name here.
+        found['nce_layers'] = ('padded', 'down_0', 'down_1', 'block_0')
     if 'patch_projection' in state_dicts:
         found['projection_width'] = _projection_width(state_dicts['patch_projection'])
     return found

@@ -53,14 +53,20 @@ def generator_options(state_dict: StateDict) -> dict[str, int]:
 
 def discriminator_options(state_dict: StateDict) -> dict[str, int]:
     """Returns the hyper-parameters of the discriminator that these weights belong to."""
-    if 'model.0.weight' not in state_dict:
+    prefix = discriminator_prefix(state_dict)
+    if f'{prefix}.0.weight' not in state_dict:
         raise ValueError(f'no patch discriminator: model.0.weight is missing, there are {some(state_dict)}')
-    layers = [i for i in indices(state_dict, 'model') if f'model.{i}.weight' in state_dict]
-    convolutions = [i for i in layers if state_dict[f'model.{i}.weight'].ndim == 4]
+    layers = [i for i in indices(state_dict, prefix) if f'{prefix}.{i}.weight' in state_dict]
+    convolutions = [i for i in layers if state_dict[f'{prefix}.{i}.weight'].ndim == 4]
     return {
-        'discriminator_width': size(state_dict, 'model.0.weight', 0),
-        'discriminator_depth': len(convolutions) - 2,
+        'discriminator_width': size(state_dict, f'{prefix}.0.weight', 0),
+        'discriminator_depth': len(convolutions) - 2 if prefix == 'model' else 0,
     }
+
+
+def discriminator_prefix(state_dict: StateDict) -> str:
+    """Returns what keys begin with: 'net' those of a discriminator of single pixels, 'model' of all others."""
+    return 'net' if 'net.0.weight' in state_dict else 'model'
 
 
 def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
@@ -74,8 +80,9 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     for name, state_dict in state_dicts.items():
         generator = name.startswith('generator')
         found |= generator_options(state_dict) if generator else discriminator_options(state_dict)
-        antialias[name] = blurred(state_dict) if generator else discriminator_blurred(state_dict)
-        found['antialias'] = antialias[name]
+        if generator or discriminator_prefix(state_dict) == 'model':  # single pixels are not resampled
+            antialias[name] = blurred(state_dict) if generator else discriminator_blurred(state_dict)
+            found['antialias'] = antialias[name]
     if len(set(antialias.values())) > 1:
         blurring = ', '.join(name for name, blurs in antialias.items() if blurs)
         plain = ', '.join(name for name, blurs in antialias.items() if not blurs)
@@ -110,9 +117,10 @@ def generator_entries(state_dict: StateDict) -> list[Entry]:
 
 def discriminator_entries(state_dict: StateDict) -> list[Entry]:
     """Returns the layers of `networks.patchgan.PatchDiscriminator`."""
-    numbers = indices(state_dict, 'model')
+    prefix = discriminator_prefix(state_dict)
+    numbers = indices(state_dict, prefix)
     names = [f'layer_{i}' for i in range(len(numbers) - 1)] + ['output']
-    return [Entry(f'model.{i}', name, 'convolution') for i, name in zip(numbers, names, strict=True)]
+    return [Entry(f'{prefix}.{i}', name, 'convolution') for i, name in zip(numbers, names, strict=True)]
 
 
 ENTRIES = {

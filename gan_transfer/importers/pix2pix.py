@@ -60,15 +60,17 @@ def generator_entries(state_dict: StateDict) -> list[Entry]:
 
 def discriminator_entries(state_dict: StateDict) -> list[Entry]:
     """Returns the layers of `networks.patchgan.PatchDiscriminator` with batch norm."""
-    numbers = indices(state_dict, 'model')
-    convolutions = [i for i in numbers if state_dict.get(f'model.{i}.weight', _NONE).ndim == 4]
-    entries = []
+    prefix = cyclegan.discriminator_prefix(state_dict)
+    numbers = indices(state_dict, prefix)
+    convolutions = [i for i in numbers if state_dict.get(f'{prefix}.{i}.weight', _NONE).ndim == 4]
+    entries, last = [], len(convolutions) - 1
     for place, i in enumerate(convolutions):
-        ends = place in (0, len(convolutions) - 1)
-        name = 'output' if place == len(convolutions) - 1 else f'layer_{place}'
-        entries.append(Entry(f'model.{i}', name, 'convolution', bias=ends))
-        if not ends:
-            entries.append(Entry(f'model.{i + 1}', f'norm_{place}', 'norm'))
+        name = 'output' if place == last else f'layer_{place}'
+        # Of single pixels the last convolution has none, as those before a norm.
+        biased = place == 0 or (place == last and prefix == 'model')
+        entries.append(Entry(f'{prefix}.{i}', name, 'convolution', bias=biased))
+        if 0 < place < last:
+            entries.append(Entry(f'{prefix}.{i + 1}', f'norm_{place}', 'norm'))
     return entries
 
 

@@ -18,8 +18,10 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     file of the generator of faces without its high-pass filter is taken for one of weight 1, as published.
 
     Raises:
-      ValueError: where keys are missing that tell the architecture.
+      ValueError: where networks or keys are missing that tell the architecture; for images of less than 32 px, of which
+        the original's generator does not halve any.
     """
+    _check_needed(state_dicts)
     generator, mapping = state_dicts['generator'], state_dicts['mapping_network']
     for network, key in (
         ('generator', 'from_rgb.weight'),
@@ -33,6 +35,8 @@ def options(state_dicts: dict[str, StateDict]) -> dict[str, Any]:
     encoder = count(generator, 'encode.{}.conv1.weight')
     image_size, faces = _image_size(state_dicts), _of_faces(state_dicts)
     downsamplings = int(math.log2(image_size)) - (3 if faces else 4)
+    if downsamplings < 1:
+        raise ValueError(f'the networks are of {image_size} px; ours halve images of 32 px or more')
     # Of all networks: the generator halves least often, and may end below the cap.
     widths = [
         size(state_dict, key, 0)
@@ -77,10 +81,7 @@ def drop_unused(state_dicts: dict[str, StateDict]) -> tuple[dict[str, StateDict]
     Raises:
       ValueError: where networks are missing that tell the architecture.
     """
-    if not set(state_dicts) >= NEEDED:
-        raise ValueError(
-            f'networks are missing: there are {", ".join(state_dicts)}; {", ".join(sorted(NEEDED))} are needed'
-        )
+    _check_needed(state_dicts)
     if not _of_faces(state_dicts):
         return state_dicts, []
     generator = state_dicts['generator']
@@ -88,6 +89,13 @@ def drop_unused(state_dicts: dict[str, StateDict]) -> tuple[dict[str, StateDict]
     kept = {key: value for key, value in generator.items() if key not in unused}
     line = f'generator: ignored {len(unused)} shortcuts, which the generator of faces does not use'
     return {**state_dicts, 'generator': kept}, [line]
+
+
+def _check_needed(state_dicts: dict[str, StateDict]) -> None:
+    if not set(state_dicts) >= NEEDED:
+        raise ValueError(
+            f'networks are missing: there are {", ".join(state_dicts)}; {", ".join(sorted(NEEDED))} are needed'
+        )
 
 
 def _blocks(state_dict: StateDict, prefix: str) -> int:

@@ -1,10 +1,14 @@
 """Every key of a file is accounted for: taken, known and left out, or named in an error."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_transfer.importers import layout
+from gan_transfer.importers import cyclegan, layout
 from gan_transfer.importers.files import FAMILIES
+from gan_transfer.methods import METHODS
+from gan_transfer.methods.contract import NetworkSettings
 from tests.reference import cases
 
 # Family -> a case with weights, its file's network, the network's name here.
@@ -126,7 +130,6 @@ def test_a_dropout_moves_the_second_convolution_of_a_block():
 
 
 def test_a_cyclegan_of_cut_s_code_blurs_in_all_its_networks_or_in_none():
-    cyclegan = FAMILIES['cyclegan']
     blurring, plain = (
         {'generator_a_to_b': generator, 'generator_b_to_a': generator, 'discriminator_a': discriminator}
         for generator, discriminator in (
@@ -181,3 +184,42 @@ def test_other_numbers_of_domains_than_ours_are_named():
     fewer = {key: value for key, value in arrays.items() if f'unshared.{domains - 1}.' not in key}
     with pytest.raises(ValueError, match=rf'{domains - 1} domains in place of {domains}'):
         layout.load(entries, fewer, params)
+
+
+@pytest.mark.parametrize('family', ['cyclegan', 'cut', 'pix2pix'])
+def test_a_discriminator_of_single_pixels_is_taken(family):
+    """As the original names its layers; with pix2pix's batch norm the last convolution has no bias either."""
+    channels = 6 if family == 'pix2pix' else 3
+    shapes = {'net.0.weight': (4, channels, 1, 1), 'net.0.bias': (4,), 'net.2.weight': (8, 4, 1, 1)}
+    if family == 'pix2pix':
+        shapes |= {'net.3.weight': (8,), 'net.3.bias': (8,), 'net.5.weight': (1, 8, 1, 1)}
+    else:
+        shapes |= {'net.2.bias': (8,), 'net.5.weight': (1, 8, 1, 1), 'net.5.bias': (1,)}
+    arrays = {key: np.ones(shape, np.float32) for key, shape in shapes.items()}
+    name = 'discriminator_b' if family == 'cyclegan' else 'discriminator'
+    options = FAMILIES[family].options({name: arrays})
+    assert (options['discriminator_width'], options['discriminator_depth']) == (4, 0)
+    settings = NetworkSettings(32, 2, jnp.float32, rematerialize=False)
+    network = METHODS[family](**options).networks(settings)[name]
+    shape = jax.eval_shape(network.module.init, jax.random.key(0), *network.inputs)['params']
+    params = layout.load(FAMILIES[family].ENTRIES[name](arrays), arrays, shape)
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shape)
+
+
+def test_a_short_generator_of_cut_is_compared_in_the_layers_that_it_has():
+    weights = weights_of('cut')
+    blocks = cyclegan.blocks(weights)
+    short = {key: value for key, value in weights.items() if int(key.split('.')[1]) not in blocks[2:]}
+    options = FAMILIES['cut'].options({'generator': short})
+    assert 'block_4' not in options['nce_layers']
+    METHODS['cut'](**options).check(64, 2)
+
+
+def test_stargan_v2_needs_its_networks_and_32_px():
+    case, stargan_v2 = cases.load('stargan_v2_networks'), FAMILIES['stargan_v2']
+    weights = {name: case.weights(name) for name in ('generator', 'mapping_network', 'style_encoder')}
+    with pytest.raises(ValueError, match='networks are missing: there are style_encoder; generator, mapping'):
+        stargan_v2.options({'style_encoder': weights['style_encoder']})
+    shallow = {key: value for key, value in weights['style_encoder'].items() if 'shared.3.' not in key}
+    with pytest.raises(ValueError, match='the networks are of 16 px; ours halve images of 32 px or more'):
+        stargan_v2.options({**weights, 'style_encoder': shallow})

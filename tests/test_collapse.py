@@ -57,6 +57,11 @@ def test_without_target_images_each_direction_is_looked_at_alone():
     assert diversities(one, images(1)) == {}
 
 
+def test_a_collapse_of_one_direction_is_seen():
+    samples = Samples({'target_domain': np.array([1, 0, 1, 0])}, images(4), None, None)
+    assert diversities(samples, images(4, seed=2)[[0, 1, 0, 3]]) == {'sources': 0.0}
+
+
 def test_a_warning_is_told_once_for_as_long_as_it_lasts():
     watch = CollapseWatch()
     told = [watch.logged(SIGNS) for _ in range(STUCK + 3)]
@@ -80,6 +85,9 @@ def test_latent_codes_without_a_say_are_told_once():
     assert 'two latent codes' in found[2 * STUCK - 1][0]
 
 
-def test_sources_that_are_all_one_image_say_nothing():
+@pytest.mark.parametrize('noise', [0, 1])
+@pytest.mark.parametrize('translated', [np.repeat(images(1, seed=1), 4, 0), images(4, seed=1)])
+def test_sources_that_are_all_nearly_one_image_say_nothing(noise, translated):
     same = np.repeat(images(1), 4, 0)
-    assert diversities(Samples({}, same, None, None), np.repeat(images(1, seed=1), 4, 0)) == {}
+    same[0, 0, 0, 0] ^= noise
+    assert diversities(Samples({}, same, None, None), translated) == {}

@@ -17,6 +17,8 @@ FILES = sorted(
     path.stem for path in pathlib.Path(common.__file__).parent.glob('[!_]*.py') if path.stem != 'common'
 )
 
+CONSTANT = ('stargan_v2', 'stargan_v2_afhq')  # rates that do not decay, as the paper's
+
 # The papers' values, and their code's where the papers have none, written down once more: 1,334 zebras and 5,153 cats
 # are an epoch.
 _ADAM = {
@@ -90,11 +92,10 @@ def test_every_config_is_valid_and_builds(name):
     assert all(value.shape == () for value in scalars.values())
 
 
-@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('name', [name for name in FILES if name not in CONSTANT])
 def test_the_decay_moves_with_the_length_of_a_training(name):
     config = importlib.import_module(f'configs.{name}').get_config()
-    if config.optimizer.schedule == 'constant':
-        return  # those of the papers are in PUBLISHED
+    assert config.optimizer.schedule != 'constant'
     share = config.optimizer.decay_start_images / config.train_images
     config.train_images *= 10
     assert config.optimizer.decay_start_images == share * config.train_images

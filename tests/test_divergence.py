@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import re
+import shutil
 import signal
 
 import numpy as np
@@ -38,6 +39,7 @@ def course(data, limit, every):
         if not any(above):
             return faults
         faults.append(first + above.index(True) + 1)
+        assert len(faults) < 30, 'another order meets other means'
         first = (faults[-1] - 1) // every * every
 
 
@@ -89,6 +91,17 @@ def test_rollbacks_take_another_order_of_the_data(runs, pairs, limit, tmp_path):
     assert [line['step'] for line in lines] == list(range(1, 33))
     assert all(line['generator/l1'] is not None for line in lines)
     assert about(tmp_path / 'back', 32)['rollbacks'] == len(faults)
+
+
+def test_a_run_goes_on_in_the_order_of_its_last_rollback(runs, pairs, limit, tmp_path):
+    """Its newest checkpoint is behind the fault: of the rollback it knows by what the checkpoint remembers alone."""
+    options = {**DIVERGING, 'method': {'largest_mean': limit}, 'on_divergence': 'rollback'}
+    assert runs.finish(pairs, tmp_path, **options)[0] == 0
+    whole, (*_, before, last) = left_by(tmp_path), steps(tmp_path)
+    assert before > course(pairs, limit, 4)[-1]
+    shutil.rmtree(tmp_path / 'checkpoints' / str(last))
+    assert runs.finish(pairs, tmp_path, **options)[0] == 0
+    assert left_by(tmp_path) == whole
 
 
 def test_rollbacks_are_bounded(runs, pairs, tmp_path):

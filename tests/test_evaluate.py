@@ -1,12 +1,12 @@
-"""Evaluation through the command line on the real emoji, and what it compares."""
+"""Evaluation through the command line on the real emoji."""
 
-import copy
 import json
 import shutil
 
 import pytest
 
-from gan_transfer import compare, evaluate, run_config
+from configs import _run
+from gan_transfer import compare, evaluate
 from gan_transfer.evaluation.protocols import PROTOCOLS
 from tests import command, run_folder
 
@@ -49,122 +49,9 @@ def test_writes_and_prints_every_direction(run):
     command.launch(*config, '--mode=evaluate', f'--workdir={run}')
     assert json.loads((run / 'evaluation.json').read_text()) == results
 
-
-def test_runs_are_compared_over_seeds(run, tmp_path):
-    """The run itself, as three seeds and as one run with another key: with numbers that differ by known amounts."""
-    if not (run / 'evaluation.json').exists():
-        few = ('--config.evaluation.protocols=paired_test', '--config.evaluation.resamples=5')
-        command.launch(*command.TINY_CYCLEGAN, *MORE, *few, '--mode=evaluate', f'--workdir={run}')
-    results = json.loads((run / 'evaluation.json').read_text())
-    config = json.loads((run / 'config.json').read_text())
-    error = results['protocols']['paired_test']['directions'][0]['translated']['absolute_error']
-
-    def write(name, more, **changes):
-        folder = tmp_path / name
-        folder.mkdir()
-        found = copy.deepcopy(results)
-        found['protocols']['paired_test']['directions'][0]['translated']['absolute_error'] += more
-        (folder / 'evaluation.json').write_text(json.dumps(found))
-        (folder / 'config.json').write_text(json.dumps({**config, **changes}))
-
-    for seed in range(3):
-        if seed == 2:  # of an older version
-            results['data'].pop('test_images')
-            config['method'].pop('skips')
-        write(f'seed_{seed}', 0.01 * seed, seed=seed, evaluate_batch_size=seed + 1, log_every_images=seed + 8)
-    results['data'] = json.loads((run / 'evaluation.json').read_text())['data']
-    config = json.loads((run / 'config.json').read_text())
-    write('switched', 0.0, seed=5)
-    (tmp_path / 'switched' / run_config.CHANGES).write_text(
-        json.dumps(
-            {
-                'images': 8,
-                'changes': ['batch_size: 4 -> 2', 'log_every_images: 8 -> 4', 'data.threads: 4 -> 8'],
-            }
-        )
-        + '\n'
-    )
-    write('longer', -0.02, train_images=99)
-    write('left', 0.0, seed=3)
-    early = json.loads((tmp_path / 'left' / 'evaluation.json').read_text())
-    early['checkpoint']['images'] = 8
-    (tmp_path / 'left' / 'evaluation.json').write_text(json.dumps(early))
-    for name in ('waiting', 'waiting/divergence/3'):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / 'config.json').write_text(json.dumps(config))
-
-    out = command.launch('--mode=compare', f'--workdir={tmp_path}').stdout
-    assert out.splitlines()[-3:] == [
-        'not evaluated: waiting',
-        'evaluated before their end: left, longer',
-        str(tmp_path / 'comparison.json'),
-    ]
-    assert f'{error + 0.01:.3g} ±0.01 (' in out
-    left, longer, seeds, switched = json.loads((tmp_path / 'comparison.json').read_text())
-    assert left['config'] == {'images_seen': 8, 'train_images': config['train_images']}, (
-        'no seed like the others'
-    )
-    assert switched['config']['config_changes'] == 'batch_size: 4 -> 2 at 8', 'no seed like the others either'
-    assert longer['config'] == {'images_seen': 16, 'train_images': 99}
-    assert seeds['config'] == {'train_images': config['train_images']}
-    assert [row['seed'] for row in seeds['runs']] == [0, 1, 2]
-    there, back = (row['measures'] for row in seeds['protocols']['paired_test'])
-    assert there['absolute_error']['mean'] == pytest.approx(error + 0.01)
-    assert there['absolute_error']['deviation'] == pytest.approx(0.01)
-    assert back['absolute_error']['deviation'] == 0
-    assert longer['protocols']['paired_test'][0]['measures']['absolute_error']['deviation'] is None
-
-    write('elsewhere', 0.0, seed=4)
-    path = tmp_path / 'elsewhere' / 'evaluation.json'
-    moved = json.loads(path.read_text())
-    moved['protocols']['paired_test']['directions'][1]['count'] += 1
-    path.write_text(json.dumps(moved))
-    line = command.error_line('--mode=compare', f'--workdir={tmp_path}')
-    assert (
-        'elsewhere and seed_0 were evaluated on different test images (paired_test, openmoji_line ->' in line
-    )
-    # As many, but others; of another config they are told, and both stay.
-    moved['protocols']['paired_test']['directions'][1]['count'] -= 1
-    moved['data']['test_images']['openmoji'] += ' of another split'
-    path.write_text(json.dumps(moved))
-    assert 'were evaluated on different test images' in command.error_line(
-        '--mode=compare', f'--workdir={tmp_path}'
-    )
-    saved = json.loads((tmp_path / 'elsewhere' / 'config.json').read_text())
-    saved['data']['count'] += 1
-    (tmp_path / 'elsewhere' / 'config.json').write_text(json.dumps(saved))
-    out = command.launch('--mode=compare', f'--workdir={tmp_path}').stdout
-    told = [line for line in out.splitlines() if 'not evaluated on the same test images' in line]
-    assert told == [
-        f'paired_test, {there}: elsewhere and left were not evaluated on the same test images, or at another size; '
-        'their numbers do not compare'
-        for there in ('openmoji -> openmoji_line', 'openmoji_line -> openmoji')
-    ]
-    moved['protocols']['paired_test']['directions'][1].pop('count')
-    path.write_text(json.dumps(moved))
-    assert "evaluation.json is damaged ('count')" in command.error_line(
-        '--mode=compare', f'--workdir={tmp_path}'
-    )
-
-
-def test_several_outputs_stand_beside_one_of_each_source():
-    def run(seed, value):
-        row = {'source': 'a', 'target': 'b', 'count': 9}
-        row |= {'translated': {'fid_torchvision': value}, 'one_output': {'fid_torchvision': 10 * value}}
-        row |= {'untouched_source': {'fid_torchvision': 50.0}}
-        config = {'method.name': 'stargan_v2'}
-        return compare.Run(f'run_{seed}', seed, config, 8, {'of_tomorrow': {'directions': [row]}}, {})
-
-    (row,) = compare.summarize([run(0, 1.0), run(1, 2.0)])
-    (found,) = row['protocols']['of_tomorrow']
-    assert found['measures']['fid_torchvision'] == {
-        'values': [1.0, 2.0],
-        'mean': 1.5,
-        'deviation': pytest.approx(0.5**0.5),
-        'untouched_source': 50.0,
-        'one_output': 15.0,
-    }
-    assert compare._cell(found['measures']['fid_torchvision']) == '1.5 ±0.71 (15; 50)'
+    (row,) = compare.compare(str(run), _run.get_defaults)
+    found = [direction['measures']['ssim']['values'] for direction in row['protocols']['paired_test']]
+    assert found == [[there['translated']['ssim']], [back['translated']['ssim']]]
 
 
 def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
@@ -198,13 +85,6 @@ def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
     assert merged(found, older) == set(), 'protocols of another version'
     (tmp_path / 'evaluation.json').write_text('{')
     assert evaluate._earlier(about, str(tmp_path)) == {}
-
-
-def test_nothing_to_compare_is_one_line(tmp_path):
-    assert 'no evaluated run in' in command.error_line('--mode=compare', f'--workdir={tmp_path}')
-    (tmp_path / 'config.json').write_text('{"method": {"name": "cut"}, "seed": 0}')
-    (tmp_path / 'evaluation.json').write_text('{"protocols": 1}')
-    assert 'evaluation.json is damaged' in command.error_line('--mode=compare', f'--workdir={tmp_path}')
 
 
 @pytest.mark.slow

@@ -24,6 +24,16 @@ def test_fills_first_then_swaps_half_of_the_time():
     assert len(set(returned[4:])) == 396, 'an image leaves the pool when it is returned from there'
 
 
+def test_every_stored_image_may_leave():
+    batch, size = 256, 4
+    images = jnp.broadcast_to(jnp.arange(float(size))[:, None, None, None], (batch, size, 1, 1, 3))
+    pool = image_pool.ImagePool(images, jnp.full((batch,), size, jnp.int32))
+    keys = random.per_sample(jax.random.key(0), jnp.arange(batch))
+    returned, _ = image_pool.query(pool, jnp.full((batch, 1, 1, 3), 9.0), keys)
+    counts = np.bincount(np.asarray(returned[:, 0, 0, 0], int))
+    assert counts[:size].min() > 15  # 32 of each by chance
+
+
 def test_a_place_of_the_batch_does_not_depend_on_the_others():
     pool, keys = image_pool.create(6, 3, (2, 2, 3)), random.per_sample(jax.random.key(0), jnp.arange(3))
     assert pool.images.shape == (3, 2, 2, 2, 3)

@@ -1,5 +1,6 @@
 """Mistakes on the command line: one line that names the choices, exit status 2."""
 
+import re
 import subprocess
 import sys
 
@@ -116,8 +117,10 @@ def test_too_little_memory_on_the_device_is_one_line(capsys):
 
 def test_help_names_every_mode_and_flag():
     out = command.launch('--help', status=1).stdout
-    for word in ('prepare', '--target_domain', '--allow_config_change', '--overwrite'):
-        assert word.lstrip('-') in out
+    assert re.search(r'--mode: <(.*?)>', out, re.DOTALL)[1].split('|') == list(launch.MODES)
+    named = re.findall(r'^ +--(?:\[no\])?(\w+): ', out, re.MULTILINE)
+    assert set(named) == {'mode', *(name for names in launch.TAKES.values() for name in names)}
+    assert set(launch.TAKES) == set(launch.NEEDS) == set(launch.MODES)
 
 
 SMALL = {

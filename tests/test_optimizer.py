@@ -16,12 +16,14 @@ def _config(**changes):
     return optimizer
 
 
-@pytest.mark.parametrize(('name', 'middle'), [('constant', 2.0), ('linear', 1.0), ('cosine', 1.0)])
-def test_schedule(name, middle):
+@pytest.mark.parametrize(
+    ('name', 'quarter', 'middle', 'behind'),
+    [('constant', 2.0, 2.0, 2.0), ('linear', 1.5, 1.0, 0.0), ('cosine', 1 + 0.5**0.5, 1.0, 0.0)],
+)
+def test_schedule(name, quarter, middle, behind):
     schedule = make_schedule(name, 2.0, 100, 300)
-    np.testing.assert_allclose(schedule(jnp.float32(50)), 2.0)
-    np.testing.assert_allclose(schedule(jnp.float32(200)), middle, rtol=1e-6)
-    np.testing.assert_allclose(schedule(jnp.float32(400)), 2.0 if name == 'constant' else 0.0, atol=1e-6)
+    found = [float(schedule(jnp.float32(images))) for images in (50, 150, 200, 400)]
+    np.testing.assert_allclose(found, [2.0, quarter, middle, behind], rtol=1e-6, atol=1e-6)
 
 
 def test_unknown_schedule_names_the_choices():

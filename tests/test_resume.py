@@ -1,8 +1,10 @@
 """Where a training goes on: what it refuses, and what it leaves behind."""
 
+import contextlib
 import json
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from gan_transfer import resume, run_config
 from gan_transfer.checkpoint import BEST
 from gan_transfer.data import open_dataset
 from gan_transfer.errors import UserError
+from gan_transfer.optimizer import make_schedule
 from tests import command
 from tests.run_folder import error_line, left_by, metrics, steps
 
@@ -71,8 +74,11 @@ def test_another_config_sets_the_best_state_ahead_of_it_aside(runs, pairs, tmp_p
     assert status == 0, output
     assert f'resuming at {4 * steps(tmp_path)[0]} images' in output
     assert (tmp_path / 'aside' / f'best_{best}').is_dir()
-    values = {line['step']: line.get('evaluation/paired_test/lpips_alexnet') for line in metrics(tmp_path)}
-    assert steps(tmp_path, BEST) != [best] or values[best] is not None
+    measure = 'evaluation/paired_test/lpips_alexnet'
+    values = {line['step']: line[measure] for line in metrics(tmp_path) if measure in line}
+    for step in range(1, steps(tmp_path)[0] + 1):
+        del values[step]
+    assert steps(tmp_path, BEST) == [min(values, key=values.get)], 'of the steps by the other config alone'
 
 
 def test_a_full_disk_at_the_start_is_told_by_its_path(runs, pairs, tmp_path):
@@ -111,6 +117,24 @@ def test_a_shorter_interval_of_checkpoints_does_not_ask_for_one_that_was_never_d
     (tmp_path / 'config.json').unlink()
     with pytest.raises(UserError, match='no checkpoint to go on from'):
         resume.check_log(config, str(tmp_path))
+
+
+@pytest.mark.parametrize(('short_of', 'refused'), [(1, False), (0, True)])
+def test_a_log_is_refused_from_the_second_checkpoint_on(short_of, refused, tmp_path):
+    config = common.get_config()
+    images = 2 * config.checkpoint_every_images + config.batch_size - short_of
+    (tmp_path / 'metrics.jsonl').write_text(json.dumps({'step': 7, 'images': images}) + '\n')
+    with pytest.raises(UserError, match='no checkpoint to go on') if refused else contextlib.nullcontext():
+        resume.check_log(config, str(tmp_path))
+
+
+def test_the_rate_in_the_log_is_that_of_the_step(runs, pairs, tmp_path):
+    assert runs.finish(pairs, tmp_path, **SHORT)[0] == 0
+    schedule = make_schedule('linear', 1e-3, 16, 64)
+    found = [(line['images'], line['learning_rate']) for line in metrics(tmp_path)]
+    assert found == [
+        (images, pytest.approx(float(schedule(jnp.float32(images - 4))))) for images in range(4, 65, 4)
+    ]
 
 
 def test_images_that_can_be_read_again_are_told(tmp_path):

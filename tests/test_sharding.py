@@ -109,6 +109,15 @@ def test_a_global_array_is_made_of_the_rows_that_a_process_has():
     assert made.addressable_shards[0].data.shape == (3, 4, 4, 3)
 
 
+@pytest.mark.parametrize(('height', 'part'), [(8, 4), (7, 7)])
+def test_heights_that_cannot_be_split_stay_whole(height, part):
+    mesh = sharding.make_mesh(jax.devices()[:2], spatial=2)
+    images = np.arange(height * 12, dtype=np.float32).reshape(1, height, 4, 3)
+    made = sharding.from_all(mesh, images)
+    assert made.addressable_shards[0].data.shape == (1, part, 4, 3)
+    np.testing.assert_array_equal(made, images)
+
+
 @pytest.mark.xdist_group('cyclegan')
 def test_devices_that_share_an_image_exchange_its_borders_alone():
     """Maps are 16 rows high or more; what a device collects from the others are no more than 8 rows of any."""

@@ -23,6 +23,29 @@ def test_a_file_may_have_the_longest_name_there_is(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_link_stays_one(tmp_path):
+    there, link = tmp_path / 'there', tmp_path / 'link'
+    there.write_bytes(b'one')
+    link.symlink_to(there)
+    storage.write(link, b'two')
+    assert link.is_symlink()
+    assert there.read_bytes() == b'two'
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / 'file'
+    storage.write(path, b'one')
+
+    def refuse(*_):
+        raise OSError('full')
+
+    monkeypatch.setattr(pathlib.Path, 'replace', refuse)
+    with pytest.raises(OSError, match='full'):
+        storage.write(path, b'two')
+    assert path.read_bytes() == b'one'
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize('text', ['out[final]/img[a].png', 'a[/b].png', ':cat:.png'])
 def test_what_is_printed_is_the_text_as_it_is(text, capsys):
     make_console().print(text)

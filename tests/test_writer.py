@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from gan_transfer.errors import RunStopped
-from gan_transfer.writer import Writer, last_picture
+from gan_transfer.writer import Writer, evaluated, last_picture
 from tests import events
 
 
@@ -52,6 +52,14 @@ def test_float32_survives_and_what_is_not_finite_is_null(tmp_path):
     assert np.float32(line['a']) == np.float32(0.1)
     assert line['b'] is None
     assert line['c'] is None
+
+
+def test_an_evaluation_is_that_of_its_step(tmp_path):
+    writer = Writer(tmp_path, 0)
+    writer.scalars(1, {'evaluation/default/ssim': 1.0})
+    writer.scalars(2, {'generator/l1': 1.0})
+    writer.close()
+    assert [evaluated(str(tmp_path), step) for step in (0, 1, 2)] == [False, True, False]
 
 
 def test_pictures_are_named_by_images_seen(tmp_path):

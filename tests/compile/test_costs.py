@@ -103,6 +103,53 @@ def test_convolutions_of_a_library_are_named_and_counted():
     assert library_flops(program) == 2 * (2 * 64 * 64 * 8) * 3 * 3 * 8
 
 
+@pytest.mark.parametrize(
+    ('form', 'operands', 'result'),
+    [('Forward', 'xk', 'y'), ('BackwardInput', 'yk', 'x'), ('BackwardFilter', 'xy', 'k')],
+)
+def test_operations_of_a_convolution_are_those_of_its_gradients_too(form, operands, result):
+    shapes = {'x': 'f32[2,32,32,3]', 'y': 'f32[2,16,16,8]', 'k': 'f32[8,3,3,3]'}
+    parameters = '\n'.join(
+        f'  %{name} = {shape}{{3,2,1,0}} parameter({index})'
+        for index, (name, shape) in enumerate(shapes.items())
+    )
+    given = ', '.join(f'%{name}' for name in operands)
+    program = parse(
+        f"""HloModule jit_step
+
+ENTRY %main (a: f32[1]) -> f32[1] {{
+{parameters}
+  ROOT %made = ({shapes[result]}{{3,2,1,0}}, u8[0]{{0}}) custom-call({given}), dim_labels=b01f_o01i->b01f, \
+custom_call_target="__cudnn$conv{form}"
+}}
+"""
+    )
+    assert library_flops(program) == 2 * (2 * 16 * 16 * 8) * 3 * 3 * 3
+
+
+def test_both_branches_count_and_tiles_are_filled_up():
+    program = parse("""HloModule jit_step
+
+%one (a: f32[9,130]) -> f32[9,130] {
+  %a = f32[9,130]{1,0:T(8,128)} parameter(0)
+  ROOT %negate.1 = f32[9,130]{1,0:T(8,128)} negate(%a)
+}
+
+%other (b: f32[9,130]) -> f32[9,130] {
+  %b = f32[9,130]{1,0:T(8,128)} parameter(0)
+  ROOT %sine.1 = f32[9,130]{1,0:T(8,128)} sine(%b)
+}
+
+ENTRY %main (which: s32[], x: f32[9,130]) -> f32[9,130] {
+  %which = s32[] parameter(0)
+  %x = f32[9,130]{1,0:T(8,128)} parameter(1)
+  ROOT %made = f32[9,130]{1,0:T(8,128)} conditional(%which, %x, %x), branch_computations={%one, %other}
+}
+""")
+    one = Traffic(1, 2 * 4 * 9 * 130, 2 * 4 * 16 * 256)
+    assert traffic(program) == {'negate': one, 'sine': one}
+
+
 def test_what_is_no_program_is_refused():
     with pytest.raises(ValueError, match='no ENTRY'):
         parse('HloModule empty\n')

@@ -147,7 +147,7 @@ def test_what_is_not_side_by_side_is_unreadable(opened, root):
 class Images:
     """Images whose pixels tell number, row and column; those of the second domain may be larger."""
 
-    def __init__(self, count, factor=1):
+    def __init__(self, count, factor=(1, 1)):
         self.keys = tuple(map(str, range(count)))
         self.factor = factor
 
@@ -157,10 +157,10 @@ class Images:
     def __getitem__(self, index):
         rows, columns = np.mgrid[:32, :32] * 8
         image = np.stack([np.full_like(rows, index), rows, columns], axis=-1).astype(np.uint8)
-        return Example(str(index), image.repeat(self.factor, axis=0).repeat(self.factor, axis=1))
+        return Example(str(index), image.repeat(self.factor[0], axis=0).repeat(self.factor[1], axis=1))
 
 
-def dataset(count=6, factor=1, *, paired=True):
+def dataset(count=6, factor=(1, 1), *, paired=True):
     train = {'a': Images(count), 'b': Images(count, factor)}
     return Dataset('made', ('a', 'b'), train, train, paired, '', Faults(), paired_train=paired)
 
@@ -174,7 +174,7 @@ def batches(config, data, number, start=0):
 
 
 @pytest.mark.parametrize('augmentation', ['resize_crop', 'random_resized_crop', 'none'])
-@pytest.mark.parametrize('factor', [1, 2])
+@pytest.mark.parametrize('factor', [(1, 1), (2, 2), (1, 3)])
 def test_both_of_a_pair_are_cropped_and_mirrored_alike(config, augmentation, factor):
     config.data.augmentation = augmentation
     config.data.flip = True
@@ -183,7 +183,7 @@ def test_both_of_a_pair_are_cropped_and_mirrored_alike(config, augmentation, fac
     for batch in batches(config, dataset(factor=factor), 3):
         # Averages of repeated pixels and cubic interpolation may round apart.
         np.testing.assert_allclose(
-            batch['source'].astype(int), batch['paired'].astype(int), atol=0 if factor == 1 else 12
+            batch['source'].astype(int), batch['paired'].astype(int), atol=0 if factor == (1, 1) else 12
         )
         places |= {tuple(image[8, 8, 1:]) for image in batch['source']}
     assert len(places) > 1, 'and not all the same way'

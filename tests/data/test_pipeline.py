@@ -86,6 +86,17 @@ def test_another_seed_gives_other_batches(config, sampling):
 
 
 @SAMPLINGS
+def test_another_order_shows_other_images(config, sampling):
+    """What a rollback goes on with."""
+    first, again, other = (
+        batches(made_dataset(40, 40), config, 5, sampling=sampling, order=order) for order in (1, 1, 2)
+    )
+    assert_equal(first, again)
+    for field in ('source', 'target'):
+        assert (shown(first, field) != shown(other, field)).any()
+
+
+@SAMPLINGS
 @pytest.mark.parametrize('processes', [2, 4])
 @pytest.mark.parametrize('start_step', [0, 3])
 def test_shares_of_processes_make_the_whole_batch(config, sampling, processes, start_step):
@@ -248,6 +259,7 @@ def test_unreadable_images_are_replaced_by_the_next(config, sampling):
         ({'fields': ('source', 'paired')}, "'paired' needs the sampling 'paired', not 'two_domains'"),
         ({'sampling': 'random'}, "'random'.*two_domains, class_balanced"),
         ({'sizes': (5,)}, 'two domains are needed, made has 1'),
+        ({'sizes': (5,), 'sampling': 'other_domain'}, 'two domains are needed, made has 1'),
         ({'sizes': (5, 0)}, "'b' of made has no training images"),
     ],
 )

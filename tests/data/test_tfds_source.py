@@ -1,10 +1,7 @@
 import importlib.util
-import io
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
-import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager, extractor
@@ -12,94 +9,7 @@ from tensorflow_datasets.core.download import util as download_util
 
 from gan_transfer import data
 from gan_transfer.data import tfds_source
-
-COLOURS = {'cat': 10, 'dog': 20, 'fox': 30}
-
-
-def png(*values):
-    mode = {1: 'L', 3: 'RGB', 4: 'RGBA'}[len(values)]
-    file = io.BytesIO()
-    PIL.Image.new(mode, (5, 7), values if len(values) > 1 else values[0]).save(file, 'PNG')
-    file.seek(0)
-    return file
-
-
-def png_of(pixels):
-    file = io.BytesIO()
-    PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, 'PNG')
-    return file.getvalue()
-
-
-class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A builder of real records. An image's pixels are its label's colour and its number."""
-
-    VERSION = tfds.core.Version('1.0.0')
-    SPLITS = MappingProxyType({'train': 20, 'test': 4})
-    LABELS = tuple(COLOURS)
-    CHANNELS = 3
-    secret_test = False
-
-    def _info(self):
-        features = {'image': tfds.features.Image(shape=(None, None, self.CHANNELS), encoding_format='png')}
-        if self.LABELS:
-            features['label'] = tfds.features.ClassLabel(names=self.LABELS)
-        return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict(features), license='made here'
-        )
-
-    def _split_generators(self, dl_manager):
-        return {name: self._generate_examples(name, count) for name, count in self.SPLITS.items()}
-
-    def _generate_examples(self, split, count):
-        for index in range(count):
-            name = self.LABELS[index % len(self.LABELS)] if self.LABELS else 'cat'
-            values = (COLOURS[name], index, split.startswith('train'), 0)[: self.CHANNELS]
-            row = {'image': png(*values)}
-            if self.LABELS:
-                row['label'] = -1 if self.secret_test and split == 'test' else name
-            yield f'{split}{index}', row
-
-
-class Letters(Made, skip_registration=True):
-    SPLITS = MappingProxyType({'trainA': 5, 'trainB': 6, 'testA': 2, 'testB': 3})
-
-
-class Plain(Made, skip_registration=True):
-    SPLITS = MappingProxyType({'train': 50})
-
-
-class Secret(Made, skip_registration=True):
-    SPLITS = MappingProxyType({'train': 20, 'test': 4, 'validation': 6})
-    secret_test = True
-
-
-class Several(Made, skip_registration=True):
-    SPLITS = MappingProxyType({'val': 4, 'validation': 5, 'test': 6, 'train': 20})
-
-
-class WithoutTest(Made, skip_registration=True):
-    SPLITS = MappingProxyType({'val': 4, 'validation': 5, 'train': 20})
-
-
-class Transparent(Made, skip_registration=True):
-    CHANNELS = 4
-
-
-class Grey(Made, skip_registration=True):
-    CHANNELS = 1
-
-
-class Unlabelled(Made, skip_registration=True):
-    LABELS = ()
-
-
-class Odd(Made, skip_registration=True):
-    SPLITS = MappingProxyType({'all_of_it': 5})
-
-
-class NeedsTensorFlow(Made, skip_registration=True):
-    def _split_generators(self, dl_manager):
-        raise ImportError("Failed importing tensorflow: No module named 'tensorflow'")
+from tests.data import builders
 
 
 @pytest.fixture
@@ -121,13 +31,13 @@ def values(images):
 
 
 def test_domains_are_the_labels(opened):
-    dataset = opened(Made)
+    dataset = opened(builders.Made)
     assert dataset.name == 'tfds:made'
     assert dataset.domains == ('cat', 'dog', 'fox')
     assert [len(dataset.train[name]) for name in dataset.domains] == [7, 7, 6]
     assert [len(dataset.test[name]) for name in dataset.domains] == [2, 1, 1]
     for label, name in enumerate(dataset.domains):
-        expected = {(COLOURS[name], index, 1) for index in range(label, 20, 3)}
+        expected = {(builders.COLOURS[name], index, 1) for index in range(label, 20, 3)}
         assert set(values(dataset.train[name])) == expected
         assert dataset.train[name][0].image.shape == (7, 5, 3)
     assert dataset.licence == 'made here'
@@ -135,14 +45,14 @@ def test_domains_are_the_labels(opened):
 
 
 def test_domains_are_chosen_and_ordered(opened):
-    dataset = opened(Made, domains=('fox', 'cat'))
+    dataset = opened(builders.Made, domains=('fox', 'cat'))
     assert dataset.domains == ('fox', 'cat')
     assert {value[0] for value in values(dataset.train['fox'])} == {30}
     assert {value[0] for value in values(dataset.test['cat'])} == {10}
 
 
 def test_splits_with_letters_are_domains(opened):
-    dataset = opened(Letters)
+    dataset = opened(builders.Letters)
     assert dataset.domains == ('A', 'B')
     counts = [(len(dataset.train[name]), len(dataset.test[name])) for name in dataset.domains]
     assert counts == [(5, 2), (6, 3)]
@@ -151,60 +61,53 @@ def test_splits_with_letters_are_domains(opened):
 
 
 def test_without_a_test_split_a_tenth_is_held_out(opened):
-    dataset = opened(Plain)
+    dataset = opened(builders.Plain)
     train = {value for name in dataset.domains for value in values(dataset.train[name])}
     test = {value for name in dataset.domains for value in values(dataset.test[name])}
     assert (len(train), len(test), len(train | test)) == (45, 5, 50)
 
 
 def test_a_test_split_with_secret_labels_is_passed_over(opened):
-    dataset = opened(Secret)
+    dataset = opened(builders.Secret)
     assert sum(len(dataset.test[name]) for name in dataset.domains) == 6
     assert dataset.test['cat'].keys[0].startswith('validation/')
 
 
-@pytest.mark.parametrize(('kind', 'split'), [(Several, 'test'), (WithoutTest, 'validation')])
+@pytest.mark.parametrize(
+    ('kind', 'split'), [(builders.Several, 'test'), (builders.WithoutTest, 'validation')]
+)
 def test_of_several_splits_test_goes_before_validation(opened, kind, split):
     dataset = opened(kind)
     assert {key.partition('/')[0] for images in dataset.test.values() for key in images.keys} == {split}
 
 
 def test_transparent_and_grey_images_become_rgb(opened):
-    assert opened(Transparent, background=(7, 8, 9)).train['cat'][0].image[0, 0].tolist() == [7, 8, 9]
-    assert opened(Grey).train['dog'][0].image[0, 0].tolist() == [20, 20, 20]
-
-
-class Broken(Made, skip_registration=True):
-    """One dog of the training images is cut short, and every fox."""
-
-    def _generate_examples(self, split, count):
-        for key, row in super()._generate_examples(split, count):
-            if key == 'train1' or row['label'] == 'fox':
-                row['image'] = io.BytesIO(row['image'].getvalue()[:30])
-            yield key, row
+    transparent = opened(builders.Transparent, background=(7, 8, 9)).train['cat'][0].image
+    assert transparent[0, 0].tolist() == [7, 8, 9]
+    assert opened(builders.Grey).train['dog'][0].image[0, 0].tolist() == [20, 20, 20]
 
 
 def test_unreadable_records_are_found_before_training(opened, monkeypatch):
     with pytest.raises(ValueError, match=r"1 of 8 images of 'dog' cannot be read.*: train/"):
-        opened(Broken, domains=('cat', 'dog'))
+        opened(builders.Broken, domains=('cat', 'dog'))
     with pytest.raises(ValueError, match="7 of 7 images of 'fox' cannot be read"):
-        opened(Broken, domains=('cat', 'fox'), max_corrupt_share=1.0)
-    dataset = opened(Broken, domains=('cat', 'dog'), max_corrupt_share=0.2)
+        opened(builders.Broken, domains=('cat', 'fox'), max_corrupt_share=1.0)
+    dataset = opened(builders.Broken, domains=('cat', 'dog'), max_corrupt_share=0.2)
     assert dataset.faults.count == 1
     assert len(set(values(dataset.train['dog']))) == 6
     monkeypatch.setattr(tfds_source, 'read_image', None)  # what was checked is not read again
-    assert opened(Broken, domains=('cat', 'dog'), max_corrupt_share=0.2).faults.count == 1
+    assert opened(builders.Broken, domains=('cat', 'dog'), max_corrupt_share=0.2).faults.count == 1
 
 
 @pytest.mark.parametrize(
     ('kind', 'error', 'message'),
     [
         (
-            Made,
+            builders.Made,
             OSError,
             'prepared data in .* is damaged: .*; remove it, and it is made anew',
         ),  # labels are read at once
-        (Letters, ValueError, "images of 'A' cannot be read, more than"),
+        (builders.Letters, ValueError, "images of 'A' cannot be read, more than"),
     ],
 )
 def test_damaged_records_are_one_line_that_says_what_to_remove(opened, config, kind, error, message):
@@ -216,7 +119,7 @@ def test_damaged_records_are_one_line_that_says_what_to_remove(opened, config, k
 
 
 def test_batches(opened, config):
-    dataset = opened(Made, domains=('cat', 'dog'))
+    dataset = opened(builders.Made, domains=('cat', 'dog'))
     iterator = data.make_pipeline(dataset, config, ('source', 'target'), 'two_domains')
     batch = next(iterator)
     iterator.close()
@@ -232,20 +135,23 @@ class TestErrors:
 
     def test_not_prepared(self, opened):
         self.fails(
-            'tfds:made is not prepared in .*: run with --mode=prepare first', opened, Made, prepare=False
+            'tfds:made is not prepared in .*: run with --mode=prepare first',
+            opened,
+            builders.Made,
+            prepare=False,
         )
 
     def test_unknown_domain(self, opened):
-        self.fails("no domain 'cow'; it has: cat, dog, fox", opened, Made, domains=('cow', 'cat'))
+        self.fails("no domain 'cow'; it has: cat, dog, fox", opened, builders.Made, domains=('cow', 'cat'))
 
     def test_no_labels(self, opened):
-        self.fails('no ClassLabel feature; it has image', opened, Unlabelled)
+        self.fails('no ClassLabel feature; it has image', opened, builders.Unlabelled)
 
     def test_no_training_split(self, opened):
-        self.fails("neither a split 'train' nor trainA and trainB; it has all_of_it", opened, Odd)
+        self.fails("neither a split 'train' nor trainA and trainB; it has all_of_it", opened, builders.Odd)
 
     def test_preparing_needs_tensorflow(self, opened):
-        self.fails('needs TensorFlow .*pip install tensorflow-cpu', opened, NeedsTensorFlow)
+        self.fails('needs TensorFlow .*pip install tensorflow-cpu', opened, builders.NeedsTensorFlow)
 
     @pytest.mark.parametrize(
         ('name', 'text'),
@@ -283,14 +189,16 @@ class TestErrors:
         def refuse(self, dl_manager):
             raise error
 
-        monkeypatch.setattr(Made, '_split_generators', refuse)
-        self.fails("data.source='tfds:made' cannot be prepared: .*no such file", opened, Made)
+        monkeypatch.setattr(builders.Made, '_split_generators', refuse)
+        self.fails("data.source='tfds:made' cannot be prepared: .*no such file", opened, builders.Made)
 
     def test_damage_of_what_describes_the_data(self, opened, config):
-        opened(Made)
+        opened(builders.Made)
         (path,) = Path(config.data.cache).rglob('dataset_info.json')
         path.write_text('')
-        self.fails("data.source='tfds:made' cannot be opened in .*: .*JSON", opened, Made, prepare=False)
+        self.fails(
+            "data.source='tfds:made' cannot be opened in .*: .*JSON", opened, builders.Made, prepare=False
+        )
 
     def test_cycle_gan_says_that_preparing_needs_tensorflow(self, config, capsys, monkeypatch):
         def no_download(self, urls):
@@ -304,7 +212,7 @@ class TestErrors:
 
 
 def test_prepare_prints_what_there_is(config, capsys, monkeypatch):
-    monkeypatch.setattr(tfds_source.tfds, 'builder', lambda name, data_dir: Made(data_dir=data_dir))
+    monkeypatch.setattr(tfds_source.tfds, 'builder', lambda name, data_dir: builders.Made(data_dir=data_dir))
     config.data.source = 'tfds:made'
     data.prepare(config)
     printed = capsys.readouterr().out
@@ -317,7 +225,7 @@ def mocked(tmp_path, monkeypatch):
     """TFDS makes up the images of any builder, given its splits: nothing is downloaded."""
     # It would encode them with TensorFlow.
     encoder = tfds.core.features.image_feature._ImageEncoder
-    monkeypatch.setattr(encoder, '_encode_image', lambda self, pixels: png_of(pixels))
+    monkeypatch.setattr(encoder, '_encode_image', lambda self, pixels: builders.png_of(pixels))
 
     def write(name, splits):
         builder = tfds.builder(name, data_dir=tmp_path, file_format='array_record')

@@ -24,3 +24,12 @@ def test_the_page_holds_images_and_scores(tmp_path):
     assert data['entries'][0]['group'] == 'paired_test: <a> → b'
     assert set(data['entries'][0]['images']) == {'source', 'output', 'truth'}
     assert data['titles'] == {'ssim': 'SSIM'}
+
+
+def test_the_limit_is_of_each_direction():
+    gallery = Gallery(('a', 'b', 'c'), limit=1)
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    batch = Translated(2, [0, 1], images, [images], None, None, None)
+    for target in (1, 2):
+        gallery.watch('default', 0, target, batch, {'ssim': np.zeros(2)})
+    assert [entry['group'] for entry in gallery._entries] == ['default: a → b', 'default: a → c']

@@ -10,7 +10,7 @@ from gan_transfer.evaluation import Evaluator, measures, protocols
 from gan_transfer.evaluation import evaluator as evaluator_module
 from gan_transfer.evaluation.features import SetFeatures
 from gan_transfer.evaluation.outputs import Translated
-from tests.evaluation.made_data import DOMAINS, SIZE, make_config, make_dataset, make_method
+from tests.evaluation.made_data import DOMAINS, SIZE, keep, make_config, make_dataset, make_method
 
 SMALL = 24  # px, smaller than the images: resizing shows
 # Protocol -> features and resizing, reals and their size, interpolation of what is translated and of reals, where
@@ -85,6 +85,20 @@ def test_a_protocol_measures_what_it_says(name, monkeypatch):
         assert end in row['one_output' if outputs > 1 else 'translated']
     if outputs > 1:
         assert set(row['translated']) == {protocol.headline}, 'outputs of one source are not independent'
+
+
+def test_retrieval_counts_counterparts_among_the_nearest(monkeypatch):
+    ranks = np.array([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    monkeypatch.setattr(evaluator_module.semantics, 'retrieval_ranks', lambda *_: ranks)
+    flat = SetFeatures(lambda images: images.reshape(len(images), -1)[:, :64].astype(np.float32), {})
+    monkeypatch.setattr(evaluator_module, 'make_features', lambda *_: flat)
+    monkeypatch.setitem(
+        protocols.PROTOCOLS, 'default', dataclasses.replace(protocols.PROTOCOLS['default'], measures=())
+    )
+    evaluator = Evaluator(make_config(protocols=('default',)), make_dataset(), make_method(), [(0, 1)])
+    (row,) = evaluator(keep)['default']['directions']
+    assert row['translated']['retrieval_top1'] == pytest.approx(3 / 13)
+    assert row['translated']['retrieval_top5'] == pytest.approx(7 / 13)
 
 
 def make_batch(sources, outputs, targets=None):

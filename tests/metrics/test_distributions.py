@@ -8,8 +8,6 @@ import pytest
 from gan_transfer.metrics import frechet, kernel, neighbours
 from tests.reference import cases
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.fixture(scope='module')
 def case():
@@ -30,7 +28,7 @@ def test_frechet_distance_is_the_original_s_in_any_batches(case, size):
 
 
 def test_frechet_distance_of_few_images_with_many_features():
-    few, shifted = RNG.normal(size=(5, 40)), np.zeros(40)
+    few, shifted = np.random.default_rng(0).normal(size=(5, 40)), np.zeros(40)
     shifted[0] = 3
     a, b = frechet.moments(few), frechet.moments(few + shifted)
     np.testing.assert_allclose(frechet.distance(a, a), 0, atol=1e-5)  # roots of rounding
@@ -52,7 +50,7 @@ def test_kernel_distance_is_the_original_s(case):
 
 def test_distances_need_no_more_memory_than_blocks_of_features():
     """Of 6,000 images a whole matrix of the kernel, or of distances, would be 288 MB."""
-    sides = RNG.normal(size=(2, 6_000, 16)).astype(np.float32)
+    sides = np.random.default_rng(0).normal(size=(2, 6_000, 16)).astype(np.float32)
     for compare in (kernel.distance, frechet.of_features, neighbours.compare):
         tracemalloc.start()
         compare(*sides)
@@ -67,16 +65,28 @@ def test_kernel_distance_is_the_same_in_blocks(case, monkeypatch):
     np.testing.assert_allclose(kernel.distance(case['real'], case['fake']), whole, rtol=1e-8)
 
 
-def test_kernel_distance_is_unbiased_and_knows_its_error():
-    """Two samples of one distribution: the estimates scatter around nought as wide as their standard errors say."""
-    samples = RNG.normal(size=(300, 2, 30, 4))
-    found = [kernel.distance(a, b[:20]) for a, b in samples]
-    values = np.array([each.value for each in found])
-    errors = np.array([each.standard_error for each in found])
+def kernel_distances(shift, draws):
+    """Values and standard errors between samples of two normal distributions that lie `shift` apart."""
+    samples = np.random.default_rng(0).normal(size=(draws, 2, 30, 4))
+    return np.array([kernel.distance(a, b[:20] + shift) for a, b in samples]).T
+
+
+def test_kernel_distance_is_unbiased():
+    values, _ = kernel_distances(0, 300)
     assert abs(values.mean()) < 3 * values.std() / np.sqrt(len(values))
-    assert 0.7 < np.sqrt(np.square(errors).mean()) / values.std() < 1.5
-    far = kernel.distance(samples[0, 0], samples[0, 1] + 2)
-    assert far.value > 4 * far.standard_error
+    (value,), (error,) = kernel_distances(3, 1)
+    assert value > 4 * error
+
+
+@pytest.mark.parametrize(('shift', 'ratio'), [(0, 2**0.5), (2, 1.0)])
+def test_kernel_distance_knows_its_error(shift, ratio):
+    """Estimates scatter as wide as their standard errors say.
+
+    Between samples of one distribution nothing but products of two images is left, whose variance the jackknife counts
+    twice (Efron and Stein 1981).
+    """
+    values, errors = kernel_distances(shift, 4000)
+    assert np.sqrt(np.square(errors).mean()) / values.std() == pytest.approx(ratio, rel=0.08)
 
 
 @pytest.mark.parametrize('rows', [1024, 33])
@@ -88,7 +98,7 @@ def test_neighbours_are_the_original_s(case, rows, monkeypatch):
 
 
 def test_neighbours_of_the_extremes():
-    real = RNG.normal(size=(50, 3))
+    real = np.random.default_rng(0).normal(size=(50, 3))
     assert neighbours.compare(real, real) == (1.0, 1.0, pytest.approx(1, abs=0.25), 1.0)
     assert neighbours.compare(real, real + 100) == (0.0, 0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match='5 neighbours need more images than that, got 5'):

@@ -21,6 +21,21 @@ def test_of_a_mean(count):
     assert 0.9 <= coverage(make, 2.0, trials=400) <= 0.99
 
 
+def test_the_interval_of_a_mean_is_student_s():
+    half = 4.30265 / 3**0.5  # its 97.5 % quantile of two degrees of freedom
+    assert intervals.of_mean(np.arange(3.0)) == pytest.approx((1 - half, 1 + half), rel=1e-4)
+
+
+def test_halves_of_a_mean_scatter_as_the_whole_does():
+    values = np.random.default_rng(0).normal(size=400)
+
+    def measure(a, _):
+        return {'mean': values[a].mean()}
+
+    low, high = intervals.of_statistics(measure, {'mean': values.mean()}, (400, 9), resamples=2000)['mean']
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std(ddof=1) / 20, rel=0.05)
+
+
 @pytest.mark.parametrize(('count', 'share'), [(8, 0.1), (30, 0.5), (338, 0.005)])
 def test_of_a_share(count, share):
     def make(trial):

@@ -132,7 +132,6 @@ def _read(workdir: str, defaults: Defaults) -> tuple[list[Run], list[str]]:
 def _read_run(folder: storage.Path, name: str, defaults: Defaults) -> Run:
     saved = run_config.read(str(folder))
     config = run_config.flat_over(defaults(saved['method']['name']), saved)
-    seed = config.pop('seed')
     path = folder / EVALUATED
     with from_user():
         text = storage.read(path)
@@ -145,14 +144,13 @@ def _read_run(folder: storage.Path, name: str, defaults: Defaults) -> Run:
                 _about_row(row, tested), row['translated'].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is damaged ({error}); --mode=evaluate writes it anew') from error
-    apart = (*run_config.NO_TRAINING, *run_config.NO_WEIGHTS)
-    trained = {key: value for key, value in config.items() if not f'{key}:'.startswith(apart)} | _changes(
-        folder
-    )
+    apart = ('seed:', *run_config.NO_TRAINING, *run_config.NO_WEIGHTS)
+    trained = {key: value for key, value in config.items() if not f'{key}:'.startswith(apart)}
+    trained |= _changes(folder)
     # A run that was left early, or not evaluated since it went on, is no seed of those at their end.
     if images < trained['train_images']:
         trained['images_seen'] = images
-    return Run(name, seed, trained, images, protocols, tested)
+    return Run(name, config['seed'], trained, images, protocols, tested)
 
 
 def _changes(folder: storage.Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ POSITIVE = (
     *('log_every_images', 'sample_every_images', 'checkpoint_every_images', 'sample_rows', 'sample_columns'),
     *('data.threads', 'data.prefetch'),
 )
-COUNT = 3_000  # the default of data.count
+PETS = 3_000  # of data.count, where nothing else is asked for
 SOURCES = ('emoji', 'glyphs', 'pets', 'folder', 'tfds:<builder>/<config>')
 
 
@@ -143,9 +143,9 @@ def _validate_data(data: ConfigDict) -> None:
         raise UserError('data.source is folder, which needs data.path: the folder with the images')
     if data.source != 'folder' and data.path:
         raise UserError(f'data.path is {data.path!r}, but data.source is {data.source}; only folder reads it')
-    if data.source != 'pets' and data.count != COUNT:
+    if data.source != 'pets' and data.count != PETS:
         raise UserError(
-            f'data.count is {data.count}, but data.source is {data.source}; only pets reads it, others want {COUNT}'
+            f'data.count is {data.count}, but data.source is {data.source}; only pets reads it, others want {PETS}'
         )
     if data.share_keys and (tfds or data.source == 'folder'):
         raise UserError(f'data.share_keys is for emoji, glyphs and pets; data.source is {data.source}')

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_dict
 
 from configs._arguments import choices as _choices
 from configs._arguments import parse as parse
+from configs._validate import PETS
 from configs._validate import validate as validate
 from gan_transfer.errors import UserError
 from gan_transfer.methods import METHODS
@@ -65,7 +66,7 @@ def _data() -> ConfigDict:
     data.source = 'emoji'  # emoji, glyphs, pets, folder, or tfds:BUILDER/CONFIG
     data.path = ''  # root of the folders, for `folder`
     data.domains = ()  # names, in order; empty: all that the source has
-    data.count = 3_000  # pets: how many, before the split; each is one image in every domain
+    data.count = PETS  # pets: how many, before the split; each is one image in every domain
     data.share_keys = False  # emoji, glyphs, pets: the same keys in every domain's training set
     data.cache = ''  # folder of prepared data; empty: $GAN_TRANSFER_CACHE or ~/.cache/gan_transfer
     data.augmentation = 'resize_crop'  # or random_resized_crop, or none

@@ -1,6 +1,6 @@
 """TensorBoard's events, written at once: no thread and no queue that a kill would empty or a full disk would block.
 
-In an object store they are there a little later; see `storage.GrowingFile`.
+In an object store they are there a little later; see `GrowingFile`.
 """
 
 import socket
@@ -14,6 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 from gan_transfer import storage
+from gan_transfer.growing_file import GrowingFile
 
 FULL = 2**24  # bytes of a file in an object store, which is in memory and is written whole, again and again
 
@@ -54,7 +55,7 @@ class EventFile:
         while storage.exists(self.path):  # a second start within one second
             started += 1
             self.path = self._named(started)
-        self._records = storage.GrowingFile(self.path)
+        self._records = GrowingFile(self.path)
         self._write(file_version='brain.Event:2')
 
     def _named(self, started: int) -> storage.Path:

@@ -11,6 +11,7 @@ import PIL.Image
 from gan_transfer import storage
 from gan_transfer.errors import from_user, stops_run
 from gan_transfer.event_file import EventFile
+from gan_transfer.growing_file import GrowingFile
 
 METRICS = 'metrics.jsonl'
 
@@ -29,7 +30,7 @@ class Writer:
         with from_user():
             kept = b''.join(text for _, text in _lines_up_to(self._path, step))
         with stops_run(self._path):
-            self._lines = storage.GrowingFile(self._path, kept)
+            self._lines = GrowingFile(self._path, kept)
         with stops_run(self._workdir / 'tensorboard'):
             self._events = EventFile(self._workdir / 'tensorboard', step)
 

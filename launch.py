@@ -5,8 +5,8 @@
     python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
     python launch.py --mode=compile --config=configs/quickstart.py --topology=v5e:2x2
 
-A mistake in flags, config or files is one line on the standard error and exit status 2; a training that cannot go on
-exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
+A mistake in flags, config or files is one line on the standard error and exit status 2; what cannot go on, a diverged
+training or a full disk, exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
 """
 
 import contextlib
@@ -283,7 +283,7 @@ def quiet_libraries() -> None:
 
 @contextlib.contextmanager
 def leave_with_one_line() -> Iterator[None]:
-    """Exits at what is no fault of the program: a user's mistake, a training that cannot go on, Ctrl-C."""
+    """Exits at what is no fault of the program: a user's mistake, what cannot go on, Ctrl-C."""
     try:
         yield
     except UserError as error:

@@ -63,6 +63,7 @@ class Checkpoints:
 
         Raises:
           UserError: where the folder cannot be made, or what is written there could not be read again.
+          RunStopped: where the disk is full.
         """
         with from_user():
             self._path = storage.absolute(workdir) / folder

@@ -85,7 +85,7 @@ def examine(
     told = f'{diverged} ({diverged.step * config.batch_size} images): the first such term'
     try:
         folder = _keep(workdir, config, diverged, experiment, state, batch, about, rollbacks)
-    except RunStopped as error:
+    except (RunStopped, UserError) as error:
         raise RunStopped(f'{told}; what it was met with could not be kept: {error}') from error
     state, _ = experiment.train_step(state, batch, key)
     again = '' if int(state.fault.term) >= 0 else ', where a second try did not meet it'

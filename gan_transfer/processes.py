@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gan_transfer.errors import UserError, is_loss
+from gan_transfer.errors import RunStopped, UserError, is_loss
 
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
@@ -227,7 +227,7 @@ def after_the_first(work: Callable[[], T]) -> T:
     if is_first():
         try:
             result = work()
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RunStopped) as error:
             failure = error
     failed = multihost_utils.broadcast_one_to_all(np.int32(failure is not None))
     if failure:

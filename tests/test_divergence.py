@@ -142,3 +142,13 @@ def test_a_damaged_record_is_named(text, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError, match=r'divergence/7/divergence\.json is damaged'):
         rollbacks_behind(str(tmp_path), 3)
+
+
+def test_a_divergence_is_told_where_it_cannot_be_kept(runs, pairs, tmp_path):
+    """A file stands where the folder would be."""
+    (tmp_path / 'divergence').write_text('')
+    status, output = runs.finish(pairs, tmp_path, **DIVERGING, optimizer={'learning_rate': 1e30})
+    assert status == 1
+    line = error_line(output)
+    assert 'discriminator/update_norm is not finite at step 1 (4 images): the first such term' in line
+    assert 'what it was met with could not be kept: Not a directory' in line

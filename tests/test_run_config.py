@@ -1,12 +1,14 @@
 """The saved config: damaged, older than some keys, in a place that cannot be written."""
 
+import errno
 import json
+import os
 
 import pytest
 
 from configs import common
 from gan_transfer import run_config
-from gan_transfer.errors import RunStopped, UserError, check_folder
+from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
 
 @pytest.mark.parametrize('text', ['', '{"method": ', '[]', '{}', '{"method": 3}', '\xff'])
@@ -113,3 +115,18 @@ def test_changes_are_kept_with_the_images_seen(tmp_path):
         {'images': 8, 'changes': ['a: 1 -> 2']},
         {'images': 16, 'changes': ['a: 2 -> 3', 'b: 0 -> 1']},
     ]
+
+
+@pytest.mark.parametrize(
+    ('number', 'kind'),
+    [
+        (errno.ENOSPC, RunStopped),
+        (errno.EDQUOT, RunStopped),
+        (errno.EROFS, RunStopped),
+        (errno.EACCES, UserError),
+        (errno.ENOENT, UserError),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_no_mistake_of_the_user(number, kind):
+    with pytest.raises(kind, match=rf'^{os.strerror(number)}: a/b$'), from_user():
+        raise OSError(number, os.strerror(number), 'a/b')

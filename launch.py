@@ -256,11 +256,12 @@ def main(argv: list[str]) -> None:
 
 def all_processes() -> contextlib.AbstractContextManager:
     """In it, this process works with the others of its run, where there are any and the mode is one for several."""
-    if REAL.value is not None or MODE.value not in ('train', 'evaluate', 'translate'):
+    if REAL.value is not None or MODE.value not in ('train', 'evaluate', 'translate', 'import'):
         return contextlib.nullcontext()
     from gan_transfer import processes
 
-    which = COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value
+    alone = 1 if MODE.value == 'import' else None  # but it saves, and ends as a training does
+    which = COORDINATOR.value, alone or PROCESS_COUNT.value, PROCESS_INDEX.value
     return processes.joined(*which, preemption=MODE.value == 'train')
 
 

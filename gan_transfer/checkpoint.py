@@ -216,6 +216,20 @@ class Checkpoints:
         with self._writing():
             self._manager.wait_until_finished()
 
+    @contextlib.contextmanager
+    def kept_at_an_error(self) -> Iterator[None]:
+        """Where an error ends what is inside, the save under way comes to its end first.
+
+        Not with several processes: the others may be gone, or wait for this one.
+        """
+        try:
+            yield
+        except Exception:
+            if jax.process_count() == 1:
+                with contextlib.suppress(Exception):  # what ends the run is told, not what came of it
+                    self.wait()
+            raise
+
     def close(self) -> None:
         if self._manager:
             self._manager.close()

@@ -45,6 +45,8 @@ def joined(
     What is not given is taken from TPU, SLURM, Kubernetes and Open MPI environments, as `jax.distributed.initialize`
     does. Without any of these, or with a `count` of 1, this process is the only one.
 
+    An error's `SystemExit` ends the process at once, whatever threads there are.
+
     When another process is lost, this one ends with a line about it and a status that is not 0: within
     `HEARTBEAT_SECONDS`, from Python or, where that waits for the lost one, by JAX aborting it.
 
@@ -64,7 +66,13 @@ def joined(
     if not _start(coordinator, count, index):
         if enabled:
             faulthandler.enable()
-        yield
+        try:
+            yield
+        except SystemExit as leaving:
+            if leaving.code:
+                # Where a save could not begin, threads of Orbax's wait five minutes for it, and a usual end for them.
+                _exit(leaving.code)
+            raise
         return
     name = f'process {jax.process_index()} of {jax.process_count()}'
     lost = (
@@ -118,7 +126,7 @@ def _leave(watch: subprocess.Popen, status: int) -> NoReturn:
 
 
 def _exit(status: int) -> NoReturn:
-    """Ends at once, without what waits for the others at a usual end."""
+    """Ends at once, without what waits for other processes or for threads at a usual end."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -106,7 +106,7 @@ class _Loop:
         self.rollbacks = max(start.about.get('rollbacks', 0), int(processes.of_the_first(made)))
         self.owed = owed
         first, state = start.step, start.state or self.experiment.init(self.config.seed)
-        with self.report, Interruption() as interruption:
+        with self.report, Interruption() as interruption, self.checkpoints.kept_at_an_error():
             while True:
                 try:
                     step = self._steps(first, state, total, interruption)

@@ -1,5 +1,6 @@
 """Checkpoints of a small state: the same bits again, the newest ones kept, nothing half."""
 
+import asyncio
 import errno
 import json
 import random
@@ -10,11 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint._src.path import async_path
 
 from gan_transfer import sharding
 from gan_transfer.checkpoint import Checkpoints, DamagedCheckpoint
 from gan_transfer.errors import RunStopped, UserError
 from gan_transfer.state import Fault, GanState, SideState
+from gan_transfer.train import train
+from tests import smallest
+from tests.run_folder import steps
 
 
 @pytest.fixture
@@ -273,3 +278,22 @@ def test_a_path_that_orbax_could_not_read_is_refused(name, tmp_path):
     with pytest.raises(UserError, match='could not be read again'):
         Checkpoints(tmp_path / name, keep=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_ends_by_an_error_keeps_the_save_under_way(smallest_method, pairs, tmp_path, monkeypatch):
+    """The error comes right behind the start of a save, which takes long."""
+    make, start = async_path.mkdir, Checkpoints.save
+
+    async def make_slowly(*arguments, **options):
+        await asyncio.sleep(2)
+        return await make(*arguments, **options)
+
+    def start_and_fail(checkpoints, *arguments):
+        start(checkpoints, *arguments)
+        raise RunStopped('an image is gone')
+
+    monkeypatch.setattr(async_path, 'mkdir', make_slowly)
+    monkeypatch.setattr(Checkpoints, 'save', start_and_fail)
+    with pytest.raises(RunStopped, match='an image is gone'):
+        train(smallest.make_config(pairs), str(tmp_path))
+    assert steps(tmp_path) == [4]

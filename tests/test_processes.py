@@ -182,6 +182,23 @@ with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
     time.sleep(9 * int(sys.argv[2]))
     print('done', flush=True)
 """
+# A checkpoint whose folder cannot be made: threads of Orbax's wait five minutes for it.
+NO_ROOM = """
+import errno, os, sys
+import jax, jax.numpy as jnp
+import orbax.checkpoint._src.path.async_path as async_path
+import launch
+from gan_transfer import processes
+from gan_transfer.checkpoint import Checkpoints
+async def refuse(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+launch.quiet_libraries()
+with processes.joined(None, 1, None), launch.leave_with_one_line():
+    checkpoints = Checkpoints(sys.argv[1], keep=1)
+    async_path.mkdir = refuse
+    checkpoints.save(1, {'x': jnp.zeros(3)}, {})
+    checkpoints.wait()
+"""
 
 
 @contextlib.contextmanager
@@ -348,3 +365,17 @@ def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_be
     assert 'resuming at 8 images' in out
     assert steps(workdir)[-1] == 4
     assert (workdir / 'aside' / 'checkpoints_4').is_dir()
+
+
+def test_a_save_that_cannot_begin_ends_the_process_soon(tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-c', NO_ROOM, str(tmp_path)],
+        cwd=command.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'the checkpoint of step 1 cannot be written to' in done.stderr
+    assert 'No space left on device' in done.stderr

@@ -30,8 +30,14 @@ START_SECONDS = 300
 TOGETHER_SECONDS = 10
 # Where a cluster says that it started one process only, which then has all of its host's devices.
 _COUNTS = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
-# Prints its argument when it finds the pipe closed with nothing in it: whoever held the other end was killed.
-_WATCH = 'import sys\nif not sys.stdin.read(): print(sys.argv[1], file=sys.stderr)'
+# Prints its argument when it finds the pipe closed with nothing in it: whoever held the other end was killed. SLURM and
+# systemd send what interrupts a training to this process too.
+_WATCH = """
+import signal, sys
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+if not sys.stdin.read(): print(sys.argv[1], file=sys.stderr)
+"""
 
 T = TypeVar('T')
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import pathlib
 import re
 import shutil
 import signal
@@ -159,6 +161,7 @@ with processes.joined(sys.argv[1], 2, int(sys.argv[2])), Interruption() as inter
 WAITING = """
 import sys, time
 from gan_transfer import processes
+processes.HEARTBEAT_SECONDS = 3
 with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
     print('started', flush=True)
     time.sleep(60)
@@ -379,3 +382,23 @@ def test_a_save_that_cannot_begin_ends_the_process_soon(tmp_path):
     assert done.returncode == 1
     assert 'the checkpoint of step 1 cannot be written to' in done.stderr
     assert 'No space left on device' in done.stderr
+
+
+def ignores(pid, number):
+    masks = pathlib.Path(f'/proc/{pid}/status').read_text()
+    return int(re.search(r'SigIgn:\s*(\w+)', masks)[1], 16) >> number - 1 & 1
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='/proc is of Linux')
+def test_a_lost_process_is_told_where_the_whole_job_was_sent_a_signal():
+    """SLURM and systemd send it to every process, to those too that look after others."""
+    with two_of(WAITING) as (first, second):
+        (watch,) = pathlib.Path(f'/proc/{first.pid}/task/{first.pid}/children').read_text().split()
+        deadline = time.monotonic() + 20
+        while not ignores(watch, signal.SIGTERM) and time.monotonic() < deadline:
+            time.sleep(0.1)  # it starts
+        os.kill(int(watch), signal.SIGTERM)
+        second.kill()
+        _, told = first.communicate(timeout=60)
+    assert first.returncode != 0
+    assert 'error: process 0 of 2 cannot go on: it was killed, or another process is gone' in told

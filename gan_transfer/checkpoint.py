@@ -287,7 +287,8 @@ class Checkpoints:
             raise self._damaged(step, f'{what} ({reason[:REASON]})', everywhere=everywhere) from error
 
     def _damaged(self, step: int, what: str, *, everywhere: bool = True) -> DamagedCheckpoint:
-        text = f'the checkpoint of step {step} is damaged: {what} ({self._path / str(step)})'
+        kind = 'best checkpoint' if self._path.name == BEST else 'checkpoint'
+        text = f'the {kind} of step {step} is damaged: {what} ({self._path / str(step)})'
         return DamagedCheckpoint(text, everywhere=everywhere)
 
 

@@ -14,7 +14,7 @@ import pytest
 from orbax.checkpoint._src.path import async_path
 
 from gan_transfer import sharding
-from gan_transfer.checkpoint import Checkpoints, DamagedCheckpoint
+from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
 from gan_transfer.errors import RunStopped, UserError
 from gan_transfer.state import Fault, GanState, SideState
 from gan_transfer.train import train
@@ -297,3 +297,19 @@ def test_a_run_that_ends_by_an_error_keeps_the_save_under_way(smallest_method, p
     with pytest.raises(RunStopped, match='an image is gone'):
         train(smallest.make_config(pairs), str(tmp_path))
     assert steps(tmp_path) == [4]
+
+
+def test_a_damaged_best_checkpoint_says_how_the_training_goes_on_without_it(
+    smallest_method, pairs, tmp_path, capsys
+):
+    save(tmp_path, {1: make_state(sharding.make_mesh(), 1)}, keep=1, folder=BEST).close()
+    (tmp_path / 'best' / '1' / 'about' / 'metadata').write_text('')
+    config = smallest.make_config(pairs, train_images=32, evaluate_every_images=32)
+    hint = r'the best checkpoint of step 1 is damaged: .*; --config\.checkpoint\.on_damage=fallback goes on without it'
+    with pytest.raises(DamagedCheckpoint, match=hint):
+        train(config, str(tmp_path))
+    config.checkpoint.on_damage = 'fallback'
+    assert train(config, str(tmp_path)) == 0
+    assert 'the best checkpoint of step 1 is damaged' in capsys.readouterr().err
+    assert steps(tmp_path, BEST) == [8]
+    assert (tmp_path / 'aside' / 'best_1').is_dir()

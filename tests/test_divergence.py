@@ -111,7 +111,12 @@ def test_rollbacks_are_bounded(runs, pairs, tmp_path):
     assert '2 rollbacks did not help' in error_line(output), (
         'counted over restarts, with no checkpoint either'
     )
-    assert len(list((tmp_path / 'divergence').iterdir())) == 4
+    assert f'are in {tmp_path}/divergence/1_3;' in error_line(output)
+    assert len(list((tmp_path / 'divergence').iterdir())) == 3, 'the last fault is kept already'
+
+    options['optimizer'] = {'learning_rate': 2e30}
+    status, output = runs.finish(pairs, tmp_path, allow_change=True, **options)
+    assert f'are in {tmp_path}/divergence/1_4;' in error_line(output), 'another state than theirs'
 
 
 def test_when_a_rollback_counts_the_best_state_behind_it_is_aside(runs, pairs, limit, tmp_path):

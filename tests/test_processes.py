@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 from gan_transfer import processes
 from gan_transfer.data.check import find_unreadable
 from gan_transfer.errors import UserError
+from gan_transfer.interruption import Interruption
 from gan_transfer.run_lock import locked
 from tests import command
 from tests.run_folder import about, flip_a_bit, metrics, steps
@@ -145,9 +147,10 @@ def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
 # The first of two processes asks whether to leave, while the second one is in a hash that takes a minute, where no
 # Python runs, as in a compilation.
 BUSY = """
-import hashlib, sys, time
+import hashlib, signal, sys, time
 from gan_transfer import processes
 from gan_transfer.interruption import Interruption
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it leaves behind with it ignored
 with processes.joined(sys.argv[1], 2, int(sys.argv[2])), Interruption() as interruption:
     print('started', flush=True)
     if sys.argv[2] == '1':
@@ -179,7 +182,7 @@ DONE_EARLY = """
 import signal, sys, time
 from gan_transfer import processes
 processes.HEARTBEAT_SECONDS = 3
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what it leaves behind with it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with processes.joined(sys.argv[1], 2, int(sys.argv[2]), preemption=False):
     print('started', flush=True)
     time.sleep(9 * int(sys.argv[2]))
@@ -201,6 +204,16 @@ with processes.joined(None, 1, None), launch.leave_with_one_line():
     async_path.mkdir = refuse
     checkpoints.save(1, {'x': jnp.zeros(3)}, {})
     checkpoints.wait()
+"""
+# A training on a terminal.
+WITH_A_BAR = """
+import signal, time
+from gan_transfer.interruption import Interruption
+from gan_transfer.report import Report
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with Report(total=100, done=0), Interruption():
+    print('started', flush=True)
+    time.sleep(60)
 """
 
 
@@ -402,3 +415,52 @@ def test_a_lost_process_is_told_where_the_whole_job_was_sent_a_signal():
         _, told = first.communicate(timeout=60)
     assert first.returncode != 0
     assert 'error: process 0 of 2 cannot go on: it was killed, or another process is gone' in told
+
+
+def until(terminal, sign):
+    """What is shown up to a sign; an empty one: until nobody has the terminal open any more."""
+    shown = b''
+    with contextlib.suppress(OSError):
+        while not sign or sign not in shown:
+            shown += os.read(terminal, 1024)
+    return shown
+
+
+def test_the_second_signal_leaves_the_terminal_with_its_cursor():
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, '-c', WITH_A_BAR],
+        cwd=command.ROOT,
+        env={**os.environ, 'TERM': 'xterm'},
+        stdout=inside,
+    )
+    os.close(inside)
+    try:
+        assert b'\x1b[?25l' in until(terminal, b'started'), 'the bar hides it'
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert until(terminal, b'').endswith(b'\x1b[?25h')
+        assert process.wait(timeout=10) == 128 + signal.SIGINT
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def test_ctrl_c_stays_ignored_where_the_process_was_started_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+            assert interruption.signal is None
+            os.kill(os.getpid(), signal.SIGTERM)
+            deadline = time.monotonic() + 10
+            while interruption.signal is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert interruption.signal == signal.SIGTERM
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

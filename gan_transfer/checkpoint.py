@@ -23,7 +23,8 @@ from gan_transfer.errors import RunStopped, UserError, from_user
 from gan_transfer.fingerprint import fingerprints, named_leaves
 from gan_transfer.state import GanState, copy
 
-STATE, ABOUT, SHAPES, FINGERPRINTS, DIGEST = 'state', 'about', 'shapes', 'fingerprints', 'digest'
+STATE, ABOUT = 'state', 'about'
+STEP, SHAPES, FINGERPRINTS, DIGEST = 'step', 'shapes', 'fingerprints', 'digest'  # in the latter
 NEWEST, BEST, ASIDE = 'checkpoints', 'best', 'aside'  # folders in the run's
 REASON = 200  # characters of what Orbax says
 
@@ -110,7 +111,7 @@ class Checkpoints:
             self.set_aside(step + 1)
         self._saving = step
         shapes = {name: list(x.shape) for name, x in named_leaves(state).items()}
-        about = {**about, SHAPES: shapes, FINGERPRINTS: fingerprints(state)}
+        about = {**about, STEP: step, SHAPES: shapes, FINGERPRINTS: fingerprints(state)}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state), about=ocp.args.JsonSave({**about, DIGEST: _digest(about)})
         )
@@ -162,6 +163,8 @@ class Checkpoints:
         digest = about.pop(DIGEST, None)
         if digest != _digest(about) and (digest is not None or FINGERPRINTS in about):
             raise self._damaged(step, f'its item {ABOUT!r} is not what was saved')
+        if about.get(STEP, step) != step:  # checkpoints were written without, once
+            raise self._damaged(step, f'it was saved as that of step {about[STEP]}')
         return about
 
     def newest(self, read: Callable[[int], T], on_damage: str) -> tuple[T, list[DamagedCheckpoint]]:
@@ -248,10 +251,13 @@ class Checkpoints:
             if reason is None:
                 raise
             there = self.latest()
-            left = 'there is no other yet' if there is None else f'the one of step {there} stays'
+            left = (
+                'there is no other yet; the same command begins anew'
+                if there is None
+                else f'the one of step {there} stays; the same command goes on from it'
+            )
             raise RunStopped(
-                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {reason}; '
-                f'{left}; the same command goes on from it'
+                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {reason}; {left}'
             ) from error
 
     def _why_not_written(self, error: Exception) -> str | None:

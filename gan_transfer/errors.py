@@ -86,6 +86,10 @@ def check_folder(flag: str, folder: str | os.PathLike, *, for_checkpoints: bool 
     except OSError as error:
         raise UserError(f'--{flag}: {error}') from error
     while not os.path.exists(there) and there != there.parent:  # False also where it cannot be looked up
+        if os.path.islink(there):
+            raise UserError(
+                f'--{flag}: {folder} cannot be a folder: {there} is a link to {os.readlink(there)}, which is not there'
+            )
         there = there.parent
     if not there.is_dir():
         raise UserError(f'--{flag}: {folder} cannot be a folder: {there} is a file')

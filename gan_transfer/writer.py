@@ -106,7 +106,8 @@ def last_images(workdir: str) -> float:
     """Returns how many images had been seen by the last line of a run's log; 0 where it has none."""
     with from_user():
         lines = _lines_up_to(storage.place(workdir, METRICS), math.inf)
-    return lines[-1][0].get('images', 0) if lines else 0
+    images = [values.get('images') for values, _ in lines]
+    return next((count for count in reversed(images) if isinstance(count, int | float)), 0)
 
 
 def _lines_up_to(path: storage.Path, step: float) -> list[tuple[dict[str, Any], bytes]]:

@@ -313,3 +313,26 @@ def test_a_damaged_best_checkpoint_says_how_the_training_goes_on_without_it(
     assert 'the best checkpoint of step 1 is damaged' in capsys.readouterr().err
     assert steps(tmp_path, BEST) == [8]
     assert (tmp_path / 'aside' / 'best_1').is_dir()
+
+
+def test_a_checkpoint_that_was_renamed_is_damage(tmp_path, mesh):
+    save(tmp_path, {1: make_state(mesh, 1)}, keep=1).close()
+    (tmp_path / 'checkpoints' / '1').rename(tmp_path / 'checkpoints' / '2')
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(DamagedCheckpoint, match='step 2 is damaged: it was saved as that of step 1 '):
+        checkpoints.about(2)
+    checkpoints.close()
+
+
+def test_the_first_checkpoint_that_cannot_be_written_leaves_nothing_to_go_on_from(
+    tmp_path, mesh, monkeypatch
+):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, 'No space left')
+
+    monkeypatch.setattr(checkpoints._manager, 'save', full)
+    with pytest.raises(RunStopped, match=r'there is no other yet; the same command begins anew$'):
+        checkpoints.save(1, make_state(mesh, 1), {})
+    checkpoints.close()

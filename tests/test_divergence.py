@@ -83,6 +83,8 @@ def test_rollbacks_take_another_order_of_the_data(runs, pairs, limit, tmp_path):
     assert status == 0, output
     told = [int(step) for step in re.findall(r'not finite at step (\d+)', output)]
     assert told == faults
+    began = [float(seconds) for seconds in re.findall(r'first step after ([\d.]+) s', output)]
+    assert max(began[1:]) < began[0], 'counted from the rollback, with nothing to compile'
     assert f'rollback {len(faults)} of 3: going on from step {(faults[-1] - 1) // 4 * 4}' in output
     assert sorted(int(path.name) for path in (tmp_path / 'back' / 'divergence').iterdir()) == sorted(faults)
     lines = metrics(tmp_path / 'back')

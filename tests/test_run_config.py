@@ -130,3 +130,20 @@ def test_changes_are_kept_with_the_images_seen(tmp_path):
 def test_a_disk_that_takes_no_more_is_no_mistake_of_the_user(number, kind):
     with pytest.raises(kind, match=rf'^{os.strerror(number)}: a/b$'), from_user():
         raise OSError(number, os.strerror(number), 'a/b')
+
+
+def test_a_link_to_what_is_not_there_is_told(tmp_path):
+    (tmp_path / 'run').symlink_to('gone')
+    for path in (tmp_path / 'run', tmp_path / 'run' / 'deeper'):
+        with pytest.raises(UserError, match=r'--workdir: .* /.*/run is a link to gone, which is not there'):
+            check_folder('workdir', path)
+    (tmp_path / 'gone').mkdir()
+    check_folder('workdir', tmp_path / 'run' / 'deeper')
+
+
+def test_a_damaged_config_says_how_to_go_on(tmp_path):
+    (tmp_path / 'config.json').write_text('')
+    with pytest.raises(UserError, match=r'remove it: the command that started the run, .*, then goes on'):
+        run_config.load(tmp_path)
+    (tmp_path / 'config.json').unlink()
+    assert run_config.check_unchanged(tmp_path, common.get_config(), allow_change=False) == []

@@ -118,14 +118,16 @@ class Checkpoints:
         with self._writing():
             self._manager.save(step, args=args)
 
-    def restore(self, step: int, abstract_state: GanState) -> GanState:
+    def restore(self, step: int, abstract_state: GanState, about: dict[str, Any] | None = None) -> GanState:
         """Returns the state of `step`, with the shapes, types and shardings of `abstract_state`.
+
+        `about` is what `about` has returned for the step, where that was asked already.
 
         Raises:
           UserError: where the checkpoint has other networks or other shapes.
           DamagedCheckpoint: naming the first array that is not what was saved.
         """
-        about = self.about(step)
+        about = self.about(step) if about is None else about
         wanted = {name: list(x.shape) for name, x in named_leaves(abstract_state).items()}
         there = about.get(SHAPES, wanted)
         differing = [name for name in sorted(there | wanted) if there.get(name) != wanted.get(name)]
@@ -221,10 +223,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def kept_at_an_error(self) -> Iterator[None]:
-        """Where an error ends what is inside, the save under way comes to its end first.
-
-        Not with several processes: the others may be gone, or wait for this one.
-        """
+        """At an error inside the save under way ends first; not with several processes, which may be gone or wait."""
         try:
             yield
         except Exception:
@@ -251,11 +250,9 @@ class Checkpoints:
             if reason is None:
                 raise
             there = self.latest()
-            left = (
-                'there is no other yet; the same command begins anew'
-                if there is None
-                else f'the one of step {there} stays; the same command goes on from it'
-            )
+            left = 'there is no other yet; the same command begins anew'
+            if there is not None:
+                left = f'the one of step {there} stays; the same command goes on from it'
             raise RunStopped(
                 f'the checkpoint of step {self._saving} cannot be written to {self._path}: {reason}; {left}'
             ) from error

@@ -5,8 +5,8 @@
     python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
     python launch.py --mode=compile --config=configs/quickstart.py --topology=v5e:2x2
 
-A mistake in flags, config or files is one line on the standard error and exit status 2; a training that cannot go on
-exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
+A mistake in flags, config or files is one line on the standard error and exit status 2; what cannot go on, a diverged
+training or a full disk, exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
 """
 
 import contextlib
@@ -256,11 +256,12 @@ def main(argv: list[str]) -> None:
 
 def all_processes() -> contextlib.AbstractContextManager:
     """In it, this process works with the others of its run, where there are any and the mode is one for several."""
-    if REAL.value is not None or MODE.value not in ('train', 'evaluate', 'translate'):
+    if REAL.value is not None or MODE.value not in ('train', 'evaluate', 'translate', 'import'):
         return contextlib.nullcontext()
     from gan_transfer import processes
 
-    which = COORDINATOR.value, PROCESS_COUNT.value, PROCESS_INDEX.value
+    alone = 1 if MODE.value == 'import' else None  # but it saves, and ends as a training does
+    which = COORDINATOR.value, alone or PROCESS_COUNT.value, PROCESS_INDEX.value
     return processes.joined(*which, preemption=MODE.value == 'train')
 
 
@@ -283,7 +284,7 @@ def quiet_libraries() -> None:
 
 @contextlib.contextmanager
 def leave_with_one_line() -> Iterator[None]:
-    """Exits at what is no fault of the program: a user's mistake, a training that cannot go on, Ctrl-C."""
+    """Exits at what is no fault of the program: a user's mistake, what cannot go on, Ctrl-C."""
     try:
         yield
     except UserError as error:

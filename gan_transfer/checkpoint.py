@@ -23,7 +23,8 @@ from gan_transfer.errors import RunStopped, UserError, from_user
 from gan_transfer.fingerprint import fingerprints, named_leaves
 from gan_transfer.state import GanState, copy
 
-STATE, ABOUT, SHAPES, FINGERPRINTS, DIGEST = 'state', 'about', 'shapes', 'fingerprints', 'digest'
+STATE, ABOUT = 'state', 'about'
+STEP, SHAPES, FINGERPRINTS, DIGEST = 'step', 'shapes', 'fingerprints', 'digest'  # in the latter
 NEWEST, BEST, ASIDE = 'checkpoints', 'best', 'aside'  # folders in the run's
 REASON = 200  # characters of what Orbax says
 
@@ -63,6 +64,7 @@ class Checkpoints:
 
         Raises:
           UserError: where the folder cannot be made, or what is written there could not be read again.
+          RunStopped: where the disk is full.
         """
         with from_user():
             self._path = storage.absolute(workdir) / folder
@@ -109,21 +111,23 @@ class Checkpoints:
             self.set_aside(step + 1)
         self._saving = step
         shapes = {name: list(x.shape) for name, x in named_leaves(state).items()}
-        about = {**about, SHAPES: shapes, FINGERPRINTS: fingerprints(state)}
+        about = {**about, STEP: step, SHAPES: shapes, FINGERPRINTS: fingerprints(state)}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state), about=ocp.args.JsonSave({**about, DIGEST: _digest(about)})
         )
         with self._writing():
             self._manager.save(step, args=args)
 
-    def restore(self, step: int, abstract_state: GanState) -> GanState:
+    def restore(self, step: int, abstract_state: GanState, about: dict[str, Any] | None = None) -> GanState:
         """Returns the state of `step`, with the shapes, types and shardings of `abstract_state`.
+
+        `about` is what `about` has returned for the step, where that was asked already.
 
         Raises:
           UserError: where the checkpoint has other networks or other shapes.
           DamagedCheckpoint: naming the first array that is not what was saved.
         """
-        about = self.about(step)
+        about = self.about(step) if about is None else about
         wanted = {name: list(x.shape) for name, x in named_leaves(abstract_state).items()}
         there = about.get(SHAPES, wanted)
         differing = [name for name in sorted(there | wanted) if there.get(name) != wanted.get(name)]
@@ -161,6 +165,8 @@ class Checkpoints:
         digest = about.pop(DIGEST, None)
         if digest != _digest(about) and (digest is not None or FINGERPRINTS in about):
             raise self._damaged(step, f'its item {ABOUT!r} is not what was saved')
+        if about.get(STEP, step) != step:  # checkpoints were written without, once
+            raise self._damaged(step, f'it was saved as that of step {about[STEP]}')
         return about
 
     def newest(self, read: Callable[[int], T], on_damage: str) -> tuple[T, list[DamagedCheckpoint]]:
@@ -215,6 +221,17 @@ class Checkpoints:
         with self._writing():
             self._manager.wait_until_finished()
 
+    @contextlib.contextmanager
+    def kept_at_an_error(self) -> Iterator[None]:
+        """At an error inside the save under way ends first; not with several processes, which may be gone or wait."""
+        try:
+            yield
+        except Exception:
+            if jax.process_count() == 1:
+                with contextlib.suppress(Exception):  # what ends the run is told, not what came of it
+                    self.wait()
+            raise
+
     def close(self) -> None:
         if self._manager:
             self._manager.close()
@@ -233,10 +250,11 @@ class Checkpoints:
             if reason is None:
                 raise
             there = self.latest()
-            left = 'there is no other yet' if there is None else f'the one of step {there} stays'
+            left = 'there is no other yet; the same command begins anew'
+            if there is not None:
+                left = f'the one of step {there} stays; the same command goes on from it'
             raise RunStopped(
-                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {reason}; '
-                f'{left}; the same command goes on from it'
+                f'the checkpoint of step {self._saving} cannot be written to {self._path}: {reason}; {left}'
             ) from error
 
     def _why_not_written(self, error: Exception) -> str | None:
@@ -272,7 +290,8 @@ class Checkpoints:
             raise self._damaged(step, f'{what} ({reason[:REASON]})', everywhere=everywhere) from error
 
     def _damaged(self, step: int, what: str, *, everywhere: bool = True) -> DamagedCheckpoint:
-        text = f'the checkpoint of step {step} is damaged: {what} ({self._path / str(step)})'
+        kind = 'best checkpoint' if self._path.name == BEST else 'checkpoint'
+        text = f'the {kind} of step {step} is damaged: {what} ({self._path / str(step)})'
         return DamagedCheckpoint(text, everywhere=everywhere)
 
 

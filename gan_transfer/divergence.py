@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from gan_transfer import processes, run_config, sharding, storage
 from gan_transfer.checkpoint import Checkpoints
@@ -21,7 +20,7 @@ from gan_transfer.experiment import Experiment
 from gan_transfer.state import GanState
 from gan_transfer.writer import METRICS
 
-FOLDER, RECORD = 'divergence', 'divergence.json'
+FOLDER, RECORD, BATCH = 'divergence', 'divergence.json', 'batch.npz'
 
 
 class Diverged(Exception):
@@ -85,7 +84,7 @@ def examine(
     told = f'{diverged} ({diverged.step * config.batch_size} images): the first such term'
     try:
         folder = _keep(workdir, config, diverged, experiment, state, batch, about, rollbacks)
-    except RunStopped as error:
+    except (RunStopped, UserError) as error:
         raise RunStopped(f'{told}; what it was met with could not be kept: {error}') from error
     state, _ = experiment.train_step(state, batch, key)
     again = '' if int(state.fault.term) >= 0 else ', where a second try did not meet it'
@@ -121,32 +120,48 @@ def _keep(
     about: dict[str, Any],
     rollbacks: int,
 ) -> storage.Path:
-    """Writes the folder and returns it."""
+    """Writes the folder, where an earlier start has not left the very same, and returns it."""
+    everywhere = jax.jit(lambda x: x, out_shardings=sharding.replicated(experiment.mesh))
+    file = io.BytesIO()
+    np.savez(file, **{name: np.asarray(value) for name, value in everywhere(batch).items()})
+    told = {'step': diverged.step, 'term': diverged.term, 'rollbacks': rollbacks}
+    files = {
+        run_config.NAME: run_config.to_json(config).encode(),
+        BATCH: file.getvalue(),
+        RECORD: json.dumps(told, indent=2).encode() + b'\n',  # the last: then all is there
+    }
     with stops_run(workdir):
-        folder = _new_folder(storage.place(workdir, FOLDER, str(diverged.step)))
+        folder, there = _find_folder(storage.place(workdir, FOLDER, str(diverged.step)), files)
+    if there:
+        return folder
     checkpoints = Checkpoints(str(folder), keep=1)
     checkpoints.save(diverged.step - 1, state, about)
     checkpoints.wait()
     checkpoints.close()
-    everywhere = jax.jit(lambda x: x, out_shardings=sharding.replicated(experiment.mesh))
-    arrays = {name: np.asarray(value) for name, value in everywhere(batch).items()}
     if processes.is_first():
-        run_config.save(str(folder), config)
         with stops_run(folder):
-            file = io.BytesIO()
-            np.savez(file, **arrays)
-            storage.write(folder / 'batch.npz', file.getvalue())
-            told = {'step': diverged.step, 'term': diverged.term, 'rollbacks': rollbacks}
-            storage.write(folder / RECORD, json.dumps(told, indent=2).encode() + b'\n')
             metrics = storage.place(workdir, METRICS)
             if storage.exists(metrics):
                 storage.write(folder / METRICS, storage.read(metrics))
+            for name, content in files.items():
+                storage.write(folder / name, content)
     return folder
 
 
-def _new_folder(folder: storage.Path) -> storage.Path:
-    """Returns `folder`, or one numbered behind it where an earlier attempt has left one; the first process decides."""
-    number = storage.first_unused(folder)
-    if jax.process_count() > 1:
-        number = int(multihost_utils.broadcast_one_to_all(np.int32(number)))
-    return storage.numbered(folder, number)
+def _find_folder(folder: storage.Path, files: dict[str, bytes]) -> tuple[storage.Path, bool]:
+    """Returns `folder`, or one numbered behind it where others are, and whether it has these files already.
+
+    A run that always meets one fault would else keep a checkpoint of it at every start. The first process decides.
+    """
+    number, there = 1, False
+    while storage.exists(place := storage.numbered(folder, number)):
+        there = all(_has(place / name, content) for name, content in files.items())
+        if there:
+            break
+        number += 1
+    number, there = (int(processes.of_the_first(value)) for value in (number, there))
+    return storage.numbered(folder, number), bool(there)
+
+
+def _has(path: storage.Path, content: bytes) -> bool:
+    return storage.exists(path) and storage.read(path) == content

@@ -1,12 +1,14 @@
 """Errors that are answered with one line instead of a traceback."""
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterator
 
 from gan_transfer import storage
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what no other command would write either
 _STATUS = re.compile(r'[A-Z_]+: ')  # what XLA's errors begin with: a file may be called barrier.png
 
 
@@ -15,7 +17,7 @@ class UserError(ValueError):
 
 
 class RunStopped(RuntimeError):
-    """A training that cannot go on, for a reason that the message tells: a number that is not finite, a full disk."""
+    """What cannot go on, for a reason that the message tells: a number that is not finite, a full disk."""
 
 
 @contextlib.contextmanager
@@ -52,6 +54,7 @@ def from_user() -> Iterator[None]:
 
     Raises:
       UserError: in place of ValueError and OSError, with their text.
+      RunStopped: where the disk takes no more.
     """
     try:
         yield
@@ -59,7 +62,8 @@ def from_user() -> Iterator[None]:
         raise
     except OSError as error:
         name = f': {error.filename}' if error.filename else ''
-        raise UserError(f'{error.strerror or error}{name}') from error
+        kind = RunStopped if error.errno in _NO_ROOM else UserError
+        raise kind(f'{error.strerror or error}{name}') from error
     except ValueError as error:
         if _STATUS.match(str(error)) and is_loss(error):
             raise
@@ -82,6 +86,10 @@ def check_folder(flag: str, folder: str | os.PathLike, *, for_checkpoints: bool 
     except OSError as error:
         raise UserError(f'--{flag}: {error}') from error
     while not os.path.exists(there) and there != there.parent:  # False also where it cannot be looked up
+        if os.path.islink(there):
+            raise UserError(
+                f'--{flag}: {folder} cannot be a folder: {there} is a link to {os.readlink(there)}, which is not there'
+            )
         there = there.parent
     if not there.is_dir():
         raise UserError(f'--{flag}: {folder} cannot be a folder: {there} is a file')

@@ -1,6 +1,6 @@
 """TensorBoard's events, written at once: no thread and no queue that a kill would empty or a full disk would block.
 
-In an object store they are there a little later; see `storage.GrowingFile`.
+In an object store they are there a little later; see `GrowingFile`.
 """
 
 import socket
@@ -14,7 +14,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 from gan_transfer import storage
+from gan_transfer.growing_file import GrowingFile
 
+NAME = 'events.out.tfevents'
 FULL = 2**24  # bytes of a file in an object store, which is in memory and is written whole, again and again
 
 
@@ -49,16 +51,14 @@ class EventFile:
         self._records.close()
 
     def _start(self) -> None:
-        started = int(time.time())
-        self.path = self._named(started)
-        while storage.exists(self.path):  # a second start within one second
-            started += 1
-            self.path = self._named(started)
-        self._records = storage.GrowingFile(self.path)
+        storage.forget_listings(self._folder)
+        with storage.reached(self._folder):
+            starts = [path.name.split('.')[3] for path in self._folder.glob(f'{NAME}.*.*')]
+        # Behind all that are there, also within one second and where a clock was set back.
+        started = max([int(time.time()), *(int(start) + 1 for start in starts if start.isdecimal())])
+        self.path = self._folder / f'{NAME}.{started}.{socket.gethostname()}.{self._step}'
+        self._records = GrowingFile(self.path)
         self._write(file_version='brain.Event:2')
-
-    def _named(self, started: int) -> storage.Path:
-        return self._folder / f'events.out.tfevents.{started}.{socket.gethostname()}.{self._step}'
 
     def _write(self, **event: Any) -> None:
         record = Event(wall_time=time.time(), **event).SerializeToString()

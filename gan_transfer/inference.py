@@ -111,7 +111,7 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
         with from_user():
             make_method(config).check(config.image_size, len(domains))
         experiment = make_experiment(config, domains=len(domains), mesh=mesh)
-        state = checkpoints.restore(step, experiment.abstract_state)
+        state = checkpoints.restore(step, experiment.abstract_state, about)
         directions = about.get('directions', experiment.method.directions(len(domains)))
         if not directions:
             raise UserError(

@@ -1,5 +1,6 @@
 """Leaving a training in good order when it is asked to: Ctrl-C, or a scheduler's SIGTERM."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -12,6 +13,7 @@ import jax
 from jax.experimental import multihost_utils
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = b'\x1b[?25h'  # which a progress bar has hidden
 
 
 class Interruption:
@@ -19,6 +21,8 @@ class Interruption:
 
     At once: also in the middle of a compilation or of a save, where a Python handler would wait for its turn, so that a
     thread listens. The exit status is 128 + the signal's number. A checkpoint is whole or not there.
+
+    A signal that is ignored stays so: shells start what they leave behind with Ctrl-C ignored.
 
     With several processes the first one is passed on to JAX, and `agreed` is true for all of them at one moment.
     """
@@ -37,7 +41,8 @@ class Interruption:
         if jax.process_count() > 1:
             self._pass_on = _handler_in_c()
         # Without a handler of Python's nothing would be sent.
-        self._before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        noted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, lambda *_: None) for number in noted}
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         return self
@@ -66,6 +71,9 @@ class Interruption:
             number = received[0]
             if number in SIGNALS:
                 if self.signal is not None:
+                    with contextlib.suppress(OSError):
+                        if os.isatty(1):
+                            os.write(1, _SHOW_CURSOR)
                     os._exit(128 + number)
                 self.signal = number
                 if self._pass_on:

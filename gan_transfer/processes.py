@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gan_transfer.errors import UserError, is_loss
+from gan_transfer.errors import RunStopped, UserError, is_loss
 
 # A process that has not been heard of for so long is taken for dead, and all others end.
 HEARTBEAT_SECONDS = 30
@@ -30,8 +30,14 @@ START_SECONDS = 300
 TOGETHER_SECONDS = 10
 # Where a cluster says that it started one process only, which then has all of its host's devices.
 _COUNTS = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
-# Prints its argument when it finds the pipe closed with nothing in it: whoever held the other end was killed.
-_WATCH = 'import sys\nif not sys.stdin.read(): print(sys.argv[1], file=sys.stderr)'
+# Prints its argument when it finds the pipe closed with nothing in it: whoever held the other end was killed. SLURM and
+# systemd send what interrupts a training to this process too.
+_WATCH = """
+import signal, sys
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+if not sys.stdin.read(): print(sys.argv[1], file=sys.stderr)
+"""
 
 T = TypeVar('T')
 
@@ -44,6 +50,8 @@ def joined(
 
     What is not given is taken from TPU, SLURM, Kubernetes and Open MPI environments, as `jax.distributed.initialize`
     does. Without any of these, or with a `count` of 1, this process is the only one.
+
+    An error's `SystemExit` ends the process at once, whatever threads there are.
 
     When another process is lost, this one ends with a line about it and a status that is not 0: within
     `HEARTBEAT_SECONDS`, from Python or, where that waits for the lost one, by JAX aborting it.
@@ -64,7 +72,13 @@ def joined(
     if not _start(coordinator, count, index):
         if enabled:
             faulthandler.enable()
-        yield
+        try:
+            yield
+        except SystemExit as leaving:
+            if leaving.code:
+                # Where a save could not begin, threads of Orbax's wait five minutes for it, and a usual end for them.
+                _exit(leaving.code)
+            raise
         return
     name = f'process {jax.process_index()} of {jax.process_count()}'
     lost = (
@@ -118,7 +132,7 @@ def _leave(watch: subprocess.Popen, status: int) -> NoReturn:
 
 
 def _exit(status: int) -> NoReturn:
-    """Ends at once, without what waits for the others at a usual end."""
+    """Ends at once, without what waits for other processes or for threads at a usual end."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -227,7 +241,7 @@ def after_the_first(work: Callable[[], T]) -> T:
     if is_first():
         try:
             result = work()
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RunStopped) as error:
             failure = error
     failed = multihost_utils.broadcast_one_to_all(np.int32(failure is not None))
     if failure:

@@ -60,7 +60,8 @@ def find_start(
     def read(step: int) -> Start:
         about = checkpoints.about(step)
         changes = _check(about, step, config, dataset, allow_change=allow_change)
-        return Start(step, checkpoints.restore(step, experiment.abstract_state), about, changes=changes)
+        state = checkpoints.restore(step, experiment.abstract_state, about)
+        return Start(step, state, about, changes=changes)
 
     start, damaged = checkpoints.newest(read, config.checkpoint.on_damage)
     if not damaged:

@@ -170,7 +170,9 @@ def read(workdir: str) -> dict[str, Any] | None:
         reason = 'no config'
     except (ValueError, KeyError, TypeError) as error:
         reason = str(error)
-    raise UserError(f'{path} is damaged ({reason}); the command that started the run has its --config')
+    raise UserError(
+        f'{path} is damaged ({reason}); remove it: the command that started the run, with its --config, then goes on'
+    )
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:

@@ -6,11 +6,11 @@ written is not there until it is whole. What fails there raises OSError, as file
 
 import contextlib
 import errno
-import hashlib
-import io
+import functools
 import os
 import pathlib
 import re
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _PASSING = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
 
 Path: TypeAlias = Any  # a pathlib.Path, or an epath.Path
 REMOTE = 'gs://'
-UPLOAD_SECONDS = 30.0  # at most so often a growing file is written anew, when nobody asks for it
+PARTIAL, LEFT_SECONDS = '.partial', 3600  # files that are being written, and for how long at most
 
 
 class Unreachable(OSError):
@@ -210,26 +210,41 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all, and its folder.
+    """Writes a file, whole or not at all, also at a loss of power, and its folder.
 
     Raises:
-      OSError: where it cannot be written.
+      OSError: where it cannot be written, naming it.
     """
     with reached(path):
         if is_remote(path):
             path.write_bytes(content)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        path = path.resolve()  # a link stays one
-        # As long as this for every name: one of 255 bytes, the most there can be, takes no more.
-        partial = path.with_name(
-            f'.{hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:16]}.partial'
-        )
+        place = path.resolve()  # a link stays one
+        _remove_leftovers(place.parent)
+        # A name of its own: another process may write the file too. Not the file's, which may be as long as can be.
+        partial = place.with_name(f'.{secrets.token_hex(8)}{PARTIAL}')
         try:
-            partial.write_bytes(content)
-            partial.replace(path)
+            with partial.open('xb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(place)
+        except OSError as error:
+            error.filename = str(path)
+            raise
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+@functools.cache
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what writes that were killed have left in a folder; once a process, for folders may be large."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f'.{"[0-9a-f]" * 16}{PARTIAL}'):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                left.unlink()
 
 
 def first_unused(path: Path) -> int:
@@ -243,54 +258,3 @@ def first_unused(path: Path) -> int:
 def numbered(path: Path, number: int) -> Path:
     """Returns `path` itself for 1, else `path_2`, `path_3`, ..."""
     return path if number == 1 else path.with_name(f'{path.name}_{number}')
-
-
-class GrowingFile:
-    """A file that is written piece by piece, from `content` on."""
-
-    def __init__(self, path: Path, content: bytes = b''):
-        """Starts the file anew.
-
-        Raises:
-          OSError: where it cannot be written.
-        """
-        self.path = path
-        self._content, self._uploaded, self._changed = None, time.monotonic(), False
-        write(path, content)
-        if is_remote(path):
-            self._content = io.BytesIO()
-            self._content.write(content)
-        else:
-            self._file = path.open('ab')
-
-    def write(self, piece: bytes) -> None:
-        """Appends a piece; in an object store it is seen after the first piece that comes UPLOAD_SECONDS later."""
-        if self._content is None:
-            self._file.write(piece)
-            self._file.flush()
-            return
-        self._content.write(piece)
-        self._changed = True
-        if time.monotonic() - self._uploaded > UPLOAD_SECONDS:
-            self.flush()
-
-    @property
-    def held(self) -> int:
-        """Bytes in memory: all that was written to an object store."""
-        return 0 if self._content is None else self._content.tell()
-
-    def flush(self) -> None:
-        """Brings everything to the disk, or to the object store."""
-        if self._content is None:
-            os.fsync(self._file.fileno())
-            return
-        if self._changed:
-            write(self.path, self._content.getvalue())
-            self._uploaded, self._changed = time.monotonic(), False
-
-    def close(self) -> None:
-        """Brings everything there, and ends the file."""
-        if self._content is None:
-            self._file.close()
-        else:
-            self.flush()

@@ -95,6 +95,7 @@ class _Loop:
         if config.evaluate_every_images:
             with from_user():
                 self.evaluation = InTraining(config, workdir, dataset, experiment)
+        self.begun = started  # this start, or going on after a rollback
         self.seconds_before = 0.0  # of earlier starts of this run
         self.rollbacks = 0  # in this and earlier starts; each has a data order of its own
         self.owed = False  # the evaluation of the step that the run was left at
@@ -106,7 +107,7 @@ class _Loop:
         self.rollbacks = max(start.about.get('rollbacks', 0), int(processes.of_the_first(made)))
         self.owed = owed
         first, state = start.step, start.state or self.experiment.init(self.config.seed)
-        with self.report, Interruption() as interruption:
+        with self.report, Interruption() as interruption, self.checkpoints.kept_at_an_error():
             while True:
                 try:
                     step = self._steps(first, state, total, interruption)
@@ -114,7 +115,7 @@ class _Loop:
                 except Diverged as diverged:
                     self.owed = False
                     self._stop_or_roll_back(diverged)
-                    first, state = self._last_good()
+                    first, state, self.begun = *self._last_good(), time.monotonic()
             self.checkpoints.wait()
             self.checkpoints.close()
             if self.evaluation:
@@ -235,7 +236,7 @@ class _Loop:
         new = cached_programs() - cached
         cache = 'off' if not jax.config.jax_compilation_cache_dir else 'cold' if new else 'warm'
         self.report.compiled(
-            f'first step after {time.monotonic() - self.started:.1f} s (compilation cache: {cache})'
+            f'first step after {time.monotonic() - self.begun:.1f} s (compilation cache: {cache})'
         )
 
     def _log(

@@ -11,6 +11,7 @@ import PIL.Image
 from gan_transfer import storage
 from gan_transfer.errors import from_user, stops_run
 from gan_transfer.event_file import EventFile
+from gan_transfer.growing_file import GrowingFile
 
 METRICS = 'metrics.jsonl'
 
@@ -29,7 +30,7 @@ class Writer:
         with from_user():
             kept = b''.join(text for _, text in _lines_up_to(self._path, step))
         with stops_run(self._path):
-            self._lines = storage.GrowingFile(self._path, kept)
+            self._lines = GrowingFile(self._path, kept)
         with stops_run(self._workdir / 'tensorboard'):
             self._events = EventFile(self._workdir / 'tensorboard', step)
 
@@ -105,7 +106,8 @@ def last_images(workdir: str) -> float:
     """Returns how many images had been seen by the last line of a run's log; 0 where it has none."""
     with from_user():
         lines = _lines_up_to(storage.place(workdir, METRICS), math.inf)
-    return lines[-1][0].get('images', 0) if lines else 0
+    images = [values.get('images') for values, _ in lines]
+    return next((count for count in reversed(images) if isinstance(count, int | float)), 0)
 
 
 def _lines_up_to(path: storage.Path, step: float) -> list[tuple[dict[str, Any], bytes]]:

@@ -1,5 +1,6 @@
 """Checkpoints of a small state: the same bits again, the newest ones kept, nothing half."""
 
+import asyncio
 import errno
 import json
 import random
@@ -10,11 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint._src.path import async_path
 
 from gan_transfer import sharding
-from gan_transfer.checkpoint import Checkpoints, DamagedCheckpoint
+from gan_transfer.checkpoint import BEST, Checkpoints, DamagedCheckpoint
 from gan_transfer.errors import RunStopped, UserError
 from gan_transfer.state import Fault, GanState, SideState
+from gan_transfer.train import train
+from tests import smallest
+from tests.run_folder import steps
 
 
 @pytest.fixture
@@ -273,3 +278,61 @@ def test_a_path_that_orbax_could_not_read_is_refused(name, tmp_path):
     with pytest.raises(UserError, match='could not be read again'):
         Checkpoints(tmp_path / name, keep=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_ends_by_an_error_keeps_the_save_under_way(smallest_method, pairs, tmp_path, monkeypatch):
+    """The error comes right behind the start of a save, which takes long."""
+    make, start = async_path.mkdir, Checkpoints.save
+
+    async def make_slowly(*arguments, **options):
+        await asyncio.sleep(2)
+        return await make(*arguments, **options)
+
+    def start_and_fail(checkpoints, *arguments):
+        start(checkpoints, *arguments)
+        raise RunStopped('an image is gone')
+
+    monkeypatch.setattr(async_path, 'mkdir', make_slowly)
+    monkeypatch.setattr(Checkpoints, 'save', start_and_fail)
+    with pytest.raises(RunStopped, match='an image is gone'):
+        train(smallest.make_config(pairs), str(tmp_path))
+    assert steps(tmp_path) == [4]
+
+
+def test_a_damaged_best_checkpoint_says_how_the_training_goes_on_without_it(
+    smallest_method, pairs, tmp_path, capsys
+):
+    save(tmp_path, {1: make_state(sharding.make_mesh(), 1)}, keep=1, folder=BEST).close()
+    (tmp_path / 'best' / '1' / 'about' / 'metadata').write_text('')
+    config = smallest.make_config(pairs, train_images=32, evaluate_every_images=32)
+    hint = r'the best checkpoint of step 1 is damaged: .*; --config\.checkpoint\.on_damage=fallback goes on without it'
+    with pytest.raises(DamagedCheckpoint, match=hint):
+        train(config, str(tmp_path))
+    config.checkpoint.on_damage = 'fallback'
+    assert train(config, str(tmp_path)) == 0
+    assert 'the best checkpoint of step 1 is damaged' in capsys.readouterr().err
+    assert steps(tmp_path, BEST) == [8]
+    assert (tmp_path / 'aside' / 'best_1').is_dir()
+
+
+def test_a_checkpoint_that_was_renamed_is_damage(tmp_path, mesh):
+    save(tmp_path, {1: make_state(mesh, 1)}, keep=1).close()
+    (tmp_path / 'checkpoints' / '1').rename(tmp_path / 'checkpoints' / '2')
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(DamagedCheckpoint, match='step 2 is damaged: it was saved as that of step 1 '):
+        checkpoints.about(2)
+    checkpoints.close()
+
+
+def test_the_first_checkpoint_that_cannot_be_written_leaves_nothing_to_go_on_from(
+    tmp_path, mesh, monkeypatch
+):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, 'No space left')
+
+    monkeypatch.setattr(checkpoints._manager, 'save', full)
+    with pytest.raises(RunStopped, match=r'there is no other yet; the same command begins anew$'):
+        checkpoints.save(1, make_state(mesh, 1), {})
+    checkpoints.close()

@@ -85,6 +85,8 @@ def test_rollbacks_take_another_order_of_the_data(runs, pairs, limit, tmp_path):
     assert status == 0, output
     told = [int(step) for step in re.findall(r'not finite at step (\d+)', output)]
     assert told == faults
+    began = [float(seconds) for seconds in re.findall(r'first step after ([\d.]+) s', output)]
+    assert max(began[1:]) < began[0], 'counted from the rollback, with nothing to compile'
     assert f'rollback {len(faults)} of 3: going on from step {(faults[-1] - 1) // 4 * 4}' in output
     assert sorted(int(path.name) for path in (tmp_path / 'back' / 'divergence').iterdir()) == sorted(faults)
     lines = metrics(tmp_path / 'back')
@@ -124,7 +126,12 @@ def test_rollbacks_are_bounded(runs, pairs, tmp_path):
     assert '2 rollbacks did not help' in error_line(output), (
         'counted over restarts, with no checkpoint either'
     )
-    assert len(list((tmp_path / 'divergence').iterdir())) == 4
+    assert f'are in {tmp_path}/divergence/1_3;' in error_line(output)
+    assert len(list((tmp_path / 'divergence').iterdir())) == 3, 'the last fault is kept already'
+
+    options['optimizer'] = {'learning_rate': 2e30}
+    status, output = runs.finish(pairs, tmp_path, allow_change=True, **options)
+    assert f'are in {tmp_path}/divergence/1_4;' in error_line(output), 'another state than theirs'
 
 
 def test_when_a_rollback_counts_the_best_state_behind_it_is_aside(runs, pairs, limit, tmp_path):
@@ -155,3 +162,13 @@ def test_a_damaged_record_is_named(text, tmp_path):
     path.write_text(text)
     with pytest.raises(UserError, match=r'divergence/7/divergence\.json is damaged'):
         rollbacks_behind(str(tmp_path), 3)
+
+
+def test_a_divergence_is_told_where_it_cannot_be_kept(runs, pairs, tmp_path):
+    """A file stands where the folder would be."""
+    (tmp_path / 'divergence').write_text('')
+    status, output = runs.finish(pairs, tmp_path, **DIVERGING, optimizer={'learning_rate': 1e30})
+    assert status == 1
+    line = error_line(output)
+    assert 'discriminator/update_norm is not finite at step 1 (4 images): the first such term' in line
+    assert 'what it was met with could not be kept: Not a directory' in line

@@ -11,6 +11,7 @@ import pytest
 
 from gan_transfer import storage
 from gan_transfer.data import read_image
+from gan_transfer.growing_file import GrowingFile
 from tests import command
 from tests.evaluation.made_data import draw
 from tests.importers import torch_files
@@ -243,7 +244,7 @@ def test_stores_that_cannot_be_used(store, arguments, workdir, parts):
 
 def test_a_growing_file_is_whole_in_a_folder_at_once(tmp_path):
     path = tmp_path / 'new' / 'file'
-    file = storage.GrowingFile(path, b'a')
+    file = GrowingFile(path, b'a')
     file.write(b'b')
     assert path.read_bytes() == b'ab'
     file.close()

@@ -1,12 +1,14 @@
 """The saved config: damaged, older than some keys, in a place that cannot be written."""
 
+import errno
 import json
+import os
 
 import pytest
 
 from configs import common
 from gan_transfer import run_config
-from gan_transfer.errors import RunStopped, UserError, check_folder
+from gan_transfer.errors import RunStopped, UserError, check_folder, from_user
 
 
 @pytest.mark.parametrize('text', ['', '{"method": ', '[]', '{}', '{"method": 3}', '\xff'])
@@ -113,3 +115,35 @@ def test_changes_are_kept_with_the_images_seen(tmp_path):
         {'images': 8, 'changes': ['a: 1 -> 2']},
         {'images': 16, 'changes': ['a: 2 -> 3', 'b: 0 -> 1']},
     ]
+
+
+@pytest.mark.parametrize(
+    ('number', 'kind'),
+    [
+        (errno.ENOSPC, RunStopped),
+        (errno.EDQUOT, RunStopped),
+        (errno.EROFS, RunStopped),
+        (errno.EACCES, UserError),
+        (errno.ENOENT, UserError),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_no_mistake_of_the_user(number, kind):
+    with pytest.raises(kind, match=rf'^{os.strerror(number)}: a/b$'), from_user():
+        raise OSError(number, os.strerror(number), 'a/b')
+
+
+def test_a_link_to_what_is_not_there_is_told(tmp_path):
+    (tmp_path / 'run').symlink_to('gone')
+    for path in (tmp_path / 'run', tmp_path / 'run' / 'deeper'):
+        with pytest.raises(UserError, match=r'--workdir: .* /.*/run is a link to gone, which is not there'):
+            check_folder('workdir', path)
+    (tmp_path / 'gone').mkdir()
+    check_folder('workdir', tmp_path / 'run' / 'deeper')
+
+
+def test_a_damaged_config_says_how_to_go_on(tmp_path):
+    (tmp_path / 'config.json').write_text('')
+    with pytest.raises(UserError, match=r'remove it: the command that started the run, .*, then goes on'):
+        run_config.load(tmp_path)
+    (tmp_path / 'config.json').unlink()
+    assert run_config.check_unchanged(tmp_path, common.get_config(), allow_change=False) == []

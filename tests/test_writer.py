@@ -2,13 +2,14 @@
 
 import json
 import resource
+import time
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from gan_transfer.errors import RunStopped
-from gan_transfer.writer import Writer, evaluated, last_picture
+from gan_transfer.writer import Writer, evaluated, last_images, last_picture
 from tests import events
 
 
@@ -108,3 +109,20 @@ def test_a_disk_that_takes_no_more_stops_the_run(call, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert last_picture(tmp_path) is None
     writer.close()
+
+
+def test_a_clock_that_was_set_back_changes_nothing_of_what_tensorboard_shows(tmp_path, monkeypatch):
+    for now, first in ((2_000_000_000, 0), (1_999_999_000, 3), (1_999_999_000, 4)):
+        monkeypatch.setattr(time, 'time', lambda now=now: now)
+        writer = Writer(tmp_path, first)
+        for step in range(first + 1, 6):
+            writer.scalars(step, {'a': float(first + 1)})
+        writer.close()
+    assert events.shown(tmp_path) == {step: {'a': value} for step, value in enumerate((1, 1, 1, 4, 5), 1)}
+    assert len(list((tmp_path / 'tensorboard').iterdir())) == 3
+
+
+@pytest.mark.parametrize('last', ['{"step": 2, "images": null}', '{"step": 2, "images": "8"}', '{"step": 2}'])
+def test_a_line_that_tells_no_number_of_images_is_passed_over(last, tmp_path):
+    (tmp_path / 'metrics.jsonl').write_text(f'{{"step": 1, "images": 4}}\n{last}\n')
+    assert last_images(tmp_path) == 4

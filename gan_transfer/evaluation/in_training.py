@@ -43,7 +43,8 @@ class InTraining:
                 reason = self._not_comparable(about)
             except DamagedCheckpoint as error:
                 if config.checkpoint.on_damage == 'error':
-                    raise
+                    hint = '--config.checkpoint.on_damage=fallback goes on without it'
+                    raise DamagedCheckpoint(f'{error}; {hint}') from error
                 reason = str(error)
             if reason is None:
                 self._best, self._best_step = about[VALUE], step

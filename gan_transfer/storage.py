@@ -231,7 +231,8 @@ def write(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             partial.replace(place)
         except OSError as error:
-            error.filename = str(path)
+            if error.errno is not None:  # else its text is all that it has
+                error.filename = str(path)
             raise
         finally:
             with contextlib.suppress(OSError):

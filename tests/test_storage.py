@@ -35,20 +35,6 @@ def test_a_link_stays_one(tmp_path):
     assert there.read_bytes() == b'two'
 
 
-def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
-    path = tmp_path / 'file'
-    storage.write(path, b'one')
-
-    def refuse(*_):
-        raise OSError('full')
-
-    monkeypatch.setattr(pathlib.Path, 'replace', refuse)
-    with pytest.raises(OSError, match='full'):
-        storage.write(path, b'two')
-    assert path.read_bytes() == b'one'
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.mark.parametrize('text', ['out[final]/img[a].png', 'a[/b].png', ':cat:.png'])
 def test_what_is_printed_is_the_text_as_it_is(text, capsys):
     make_console().print(text)
@@ -71,14 +57,15 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name_and_two_writers_do_not_m
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_cannot_be_written_is_named_and_leaves_what_was_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize(('owner', 'step'), [(os, 'fsync'), (pathlib.Path, 'replace')])
+def test_what_cannot_be_written_is_named_and_leaves_what_was_there(owner, step, tmp_path, monkeypatch):
     path = tmp_path / 'file'
     storage.write(path, b'before')
 
-    def full(number):
+    def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, 'fsync', full)
+    monkeypatch.setattr(owner, step, full)
     with pytest.raises(OSError, match='No space left') as caught:
         storage.write(path, b'now')
     assert caught.value.filename == str(path)

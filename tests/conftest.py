@@ -1,5 +1,8 @@
 """Settings that must stand before JAX is imported, for the tests and for every process that they start."""
 
+import contextlib
+import ctypes
+import gc
 import getpass
 import os
 import pathlib
@@ -25,6 +28,15 @@ os.environ.setdefault('GAN_TRANSFER_CACHE', str(CACHE))
 # The rooms of array functions: their shapes and types are checked at every call while the tests run.
 CHECKED = ('image_pool', 'importers', 'losses', 'methods', 'metrics', 'networks', 'optimizer', 'random')
 jaxtyping.install_import_hook([f'gan_transfer.{room}' for room in CHECKED], 'beartype.beartype')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _memory_is_given_back():
+    """What is freed stays with the process else, for trainings keep it: two workers came to 20 GB."""
+    yield
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # of other C libraries than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope='session')

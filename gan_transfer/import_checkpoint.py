@@ -82,7 +82,7 @@ def import_run(config: Any, workdir: str, source: str, source_config: Any) -> No
         about = checkpoints.about(step)
         with from_user():
             there = _make_experiment(source_config, tuple(about['domains']))
-        return checkpoints.restore(step, there.abstract_state), about, there.networks, step
+        return checkpoints.restore(step, there.abstract_state, about), about, there.networks, step
 
     with contextlib.closing(checkpoints):
         if checkpoints.latest() is None:

@@ -124,7 +124,11 @@ def open_run(config: Any, workdir: str, folder: str = NEWEST) -> Run:
             image_size=config.image_size,
             images=about['images'],
             interpolation=data.trained_by(config.data),
-            untrained=tuple(sorted(experiment.networks.keys() - set(learnt))),
+            untrained=tuple(
+                name
+                for name, network in experiment.networks.items()
+                if name not in learnt and not network.pretrained
+            ),
         )
 
     with contextlib.closing(checkpoints):

@@ -10,13 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import rich.table
 
 from gan_transfer import run_config, storage
 from gan_transfer.errors import UserError, from_user
-from gan_transfer.evaluation import measures
-from gan_transfer.evaluation.protocols import PROTOCOLS
-from gan_transfer.terminal import make_console
+from gan_transfer.evaluation.tables import print_comparison
 
 NAME, EVALUATED = 'comparison.json', 'evaluation.json'
 Direction = tuple[str, str]
@@ -57,7 +54,7 @@ def compare(workdir: str, defaults: Defaults) -> list[dict[str, Any]]:
             f'no evaluated run in {workdir!r}: --mode=evaluate writes {EVALUATED} into that of a run'
         )
     rows = summarize(runs)
-    _print(rows)
+    print_comparison(rows, NAME)
     for line in _different_images(runs):
         print(line)
     if waiting:
@@ -245,56 +242,3 @@ def _over_seeds(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     # Of as many images as the untouched sources, where sources have several outputs.
     of_one = [row['one_output'][name] for row in rows if name in row.get('one_output', {})]
     return found | ({'one_output': float(np.mean(of_one))} if of_one else {})
-
-
-def _print(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints a table for each protocol, a section for each direction."""
-    console = make_console()
-    console.width = 1000  # no cell is cut short
-    for name in dict.fromkeys(name for row in rows for name in row['protocols']):
-        table = rich.table.Table(title=f'{name}: final checkpoints', title_justify='left')
-        entries = [
-            ((found['source'], found['target']), row, found)
-            for row in rows
-            for found in row['protocols'].get(name, ())
-        ]
-        if name not in PROTOCOLS:
-            print(f'{name}: no protocol of this version; its values are in {NAME}')
-            continue
-        shown = [
-            key for key in PROTOCOLS[name].shown if any(key in found['measures'] for *_, found in entries)
-        ]
-        for title in ('direction', 'config'):
-            table.add_column(title, no_wrap=True)
-        for title in ('seeds', *(measures.measure(key).title for key in shown)):
-            table.add_column(title, justify='right', no_wrap=True)
-        for direction in dict.fromkeys(direction for direction, *_ in entries):
-            table.add_section()
-            for there, row, found in entries:
-                if there == direction:
-                    seeds = ', '.join(map(str, found['seeds']))
-                    cells = (_cell(found['measures'].get(key)) for key in shown)
-                    table.add_row(' -> '.join(direction), _label(row), seeds, *cells)
-        console.print(table)
-    print(
-        'mean ± standard deviation over seeds; in brackets (one output of each source;) the untouched source'
-    )
-
-
-def _label(row: dict[str, Any]) -> str:
-    """Returns the method, and line by line what of its config is its own, as the command line takes it."""
-
-    def text(value: Any) -> str:
-        return ','.join(map(str, value)) if isinstance(value, list) else str(value)
-
-    return '\n'.join([row['method'], *(f'{key}={text(value)}' for key, value in row['config'].items())])
-
-
-def _cell(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ''
-    text = f'{found["mean"]:.3g}'
-    if found['deviation'] is not None:
-        text += f' ±{found["deviation"]:.2g}'
-    others = [found[side] for side in ('one_output', 'untouched_source') if found.get(side) is not None]
-    return f'{text} ({"; ".join(f"{other:.3g}" for other in others)})' if others else text

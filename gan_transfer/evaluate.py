@@ -42,10 +42,8 @@ def evaluate(config: Any, workdir: str) -> dict[str, Any]:
         evaluator = evaluation.Evaluator(
             config, dataset, run.experiment.method, run.directions, progress=processes.is_first()
         )
-    for protocol in evaluator.protocols.values():
-        latent = protocol.styles == 'latent'
-        shown = 'target' in run.experiment.method.translate_fields and not latent
-        check_style(run, target=shown, latent=latent)
+    for style in evaluator.styles:
+        check_style(run, target=style == 'target', latent=style == 'latent')
     translator = Translator(run.experiment, config.evaluate_batch_size, SEED)
     gallery = Gallery(run.domains, config.evaluation.gallery_images)
     with from_user():

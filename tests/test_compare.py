@@ -7,6 +7,7 @@ import pytest
 from configs import _run, cyclegan
 from gan_transfer import compare, run_config
 from gan_transfer.errors import UserError
+from gan_transfer.evaluation import tables
 from tests import command
 
 ERROR, IMAGES = 0.25, 16
@@ -146,7 +147,7 @@ def test_several_outputs_stand_beside_one_of_each_source():
         'untouched_source': 50.0,
         'one_output': 15.0,
     }
-    assert compare._cell(found['measures']['fid_torchvision']) == '1.5 ±0.71 (15; 50)'
+    assert tables._cell_over_seeds(found['measures']['fid_torchvision']) == '1.5 ±0.71 (15; 50)'
 
 
 def test_nothing_to_compare_is_one_line(tmp_path):

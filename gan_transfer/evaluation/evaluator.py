@@ -62,7 +62,6 @@ class Evaluator:
         dataset = dataclasses.replace(dataset, train=train)
         self._config, self._dataset, self._method = config, dataset, method
         self._directions, self._progress = tuple(directions), progress
-        self._takes_target = 'target' in method.translate_fields
         self.protocols = protocols.choose(
             config.evaluation.protocols,
             sets=all(
@@ -70,7 +69,7 @@ class Evaluator:
                 for name in dataset.domains
             ),
             paired=dataset.paired_test,
-            reference=dataset.truth is not None and self._takes_target,
+            reference=dataset.truth is not None and 'target' in method.translate_fields,
         )
         self._features: dict[tuple[str, str], SetFeatures] = {}
         self._real = RealFeatures(config, dataset, self._set_features)
@@ -90,8 +89,13 @@ class Evaluator:
         name = next(iter(self.protocols))
         return name, self.protocols[name].headline
 
+    @property
+    def styles(self) -> set[str | None]:
+        """What the protocols give beside a source and a domain: see `outputs.style_of`."""
+        return {outputs.style_of(self._method, protocol) for protocol in self.protocols.values()}
+
     def _check(self, name: str, protocol: Protocol) -> None:
-        if protocol.outputs > 1 and not self._takes_target:
+        if protocol.outputs > 1 and outputs.style_of(self._method, protocol) is None:
             raise ValueError(f'the protocol {name} wants several outputs of a source; the method has one')
         if protocol.styles == 'latent' and not self._method.latent_size:
             raise ValueError(f'the protocol {name} wants latent codes; the run was trained without them')
@@ -181,14 +185,11 @@ class Evaluator:
         return result
 
     def _about_styles(self, protocol: Protocol) -> str | None:
-        if not self._takes_target:
-            return None
-        if protocol.styles == 'latent':
-            return 'random latent codes'
         return {
-            'train': 'random training images of the target domain',
-            'test': 'random test images of the target domain',
-        }[protocol.styles]
+            None: None,
+            'latent': 'random latent codes',
+            'target': f'random {protocol.styles}{"ing" * (protocol.styles == "train")} images of the target domain',
+        }[outputs.style_of(self._method, protocol)]
 
     def _direction(
         self,
@@ -242,7 +243,7 @@ class Evaluator:
 
     def _of_source(self, protocol: Protocol) -> list[str]:
         """Returns the measures that are taken of untouched sources: those that tell something of them."""
-        shown = self._takes_target and protocol.styles != 'latent'
+        shown = outputs.style_of(self._method, protocol) == 'target'
         names = [name for name in protocol.measures if measures.measure(name).of_source]
         return [name for name in names if shown or name != 'style_distance']
 

@@ -63,6 +63,13 @@ def in_batches(total: int, length: int) -> Iterator[tuple[int, list[int]]]:
         yield min(length, total - start), [min(i, total - 1) for i in range(start, start + length)]
 
 
+def style_of(method: Any, protocol: Protocol) -> str | None:
+    """Returns by what `protocol` tells a method the style: 'target' images, 'latent' codes, or None."""
+    if 'target' not in method.translate_fields:
+        return None  # the domain is all that it knows
+    return 'latent' if protocol.styles == 'latent' else 'target'
+
+
 def translate_all(
     config: Any,
     dataset: Any,
@@ -80,8 +87,7 @@ def translate_all(
     source_name, target_name = dataset.domains[source], dataset.domains[target]
     sources = dataset.test[source_name]
     load = functools.partial(load_images, image_size=config.image_size, interpolation=protocol.interpolation)
-    takes_target = 'target' in method.translate_fields
-    latent = takes_target and protocol.styles == 'latent'
+    style = style_of(method, protocol)
     styles = (dataset.test if protocol.styles == 'test' else dataset.train)[target_name]
     rng = np.random.default_rng([SEED, source, target])
     if protocol.outputs == 1:
@@ -99,9 +105,9 @@ def translate_all(
         }
         fixed = {name: fixed[name] for name in method.translate_fields if name in fixed}
         chosen = [row[indices].tolist() for row in drawn]
-        if latent:
+        if style == 'latent':
             given, targets = [{'latent': row[indices]} for row in codes], None
-        elif takes_target:
+        elif style == 'target':
             targets = [load(styles, row) for row in chosen]
             given = [{'target': images} for images in targets]
         else:
@@ -113,7 +119,7 @@ def translate_all(
             truth = functools.partial(_truth, dataset, sources, styles, target_name, indices)
             truths = [truth(row) for row in chosen]
             others = [truth(row[indices].tolist()) for row in following]
-        outputs = [translate({**fixed, **style}) for style in given]
+        outputs = [translate({**fixed, **fields}) for fields in given]
         keys = [[styles.keys[i] for i in row] for row in chosen] if targets else None
         yield Translated(count, indices, fixed['source'], outputs, targets, keys, truths, others)
 

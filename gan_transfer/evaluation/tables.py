@@ -1,5 +1,6 @@
 """Results as tables on the terminal."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import rich.table
@@ -38,11 +39,15 @@ def _cell(row: dict[str, Any], key: str) -> str:
     value, source = row['translated'][key], row.get('untouched_source', {}).get(key)
     text = f'{value:.3g}{_reach(value, row["intervals"]["translated"].get(key))}'
     sides = (row.get(side, {}).get(key) for side in ('one_output', 'untouched_source', 'floor'))
-    others = [other for other in sides if other is not None]
-    if others:
-        text += f' ({"; ".join(f"{other:.3g}" for other in others)})'
+    text += _in_brackets(sides)
     better = source is not None and measures.closer(key, measures.comparable(row, key), source)
     return text + (' *' if better else '  ')
+
+
+def _in_brackets(values: Iterable[float | None]) -> str:
+    """Returns those that are known, in brackets; nothing where none is."""
+    known = '; '.join(f'{value:.3g}' for value in values if value is not None)
+    return f' ({known})' if known else ''
 
 
 def _reach(value: float, interval: tuple[float, float] | None) -> str:
@@ -84,3 +89,60 @@ def _legend(rows: list[dict[str, Any]], shown: list[str], result: dict[str, Any]
     elif 'untouched_source' in rows[0]:
         text += f'\n{BETTER}'
     return '\n'.join([text, *(result[key] for key in ('meaning', 'trained_on') if key in result)])
+
+
+def print_comparison(rows: Sequence[dict[str, Any]], file_name: str) -> None:
+    """Prints a table for each protocol, a section for each direction.
+
+    Args:
+      rows: one for each config, as `compare.summarize` makes them.
+      file_name: where all values are.
+    """
+    console = make_console()
+    console.width = 1000  # no cell is cut short
+    for name in dict.fromkeys(name for row in rows for name in row['protocols']):
+        if name not in PROTOCOLS:
+            print(f'{name}: no protocol of this version; its values are in {file_name}')
+            continue
+        entries = [
+            ((found['source'], found['target']), row, found)
+            for row in rows
+            for found in row['protocols'].get(name, ())
+        ]
+        shown = [
+            key for key in PROTOCOLS[name].shown if any(key in found['measures'] for *_, found in entries)
+        ]
+        table = rich.table.Table(title=f'{name}: final checkpoints', title_justify='left')
+        for title in ('direction', 'config'):
+            table.add_column(title, no_wrap=True)
+        for title in ('seeds', *(measures.measure(key).title for key in shown)):
+            table.add_column(title, justify='right', no_wrap=True)
+        for direction in dict.fromkeys(direction for direction, *_ in entries):
+            table.add_section()
+            for there, row, found in entries:
+                if there == direction:
+                    seeds = ', '.join(map(str, found['seeds']))
+                    cells = (_cell_over_seeds(found['measures'].get(key)) for key in shown)
+                    table.add_row(' -> '.join(direction), _label(row), seeds, *cells)
+        console.print(table)
+    print(
+        'mean ± standard deviation over seeds; in brackets (one output of each source;) the untouched source'
+    )
+
+
+def _label(row: dict[str, Any]) -> str:
+    """Returns the method, and line by line what of its config is its own, as the command line takes it."""
+
+    def text(value: Any) -> str:
+        return ','.join(map(str, value)) if isinstance(value, list) else str(value)
+
+    return '\n'.join([row['method'], *(f'{key}={text(value)}' for key, value in row['config'].items())])
+
+
+def _cell_over_seeds(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ''
+    spread = '' if found['deviation'] is None else f' ±{found["deviation"]:.2g}'
+    return f'{found["mean"]:.3g}{spread}' + _in_brackets(
+        found.get(side) for side in ('one_output', 'untouched_source')
+    )

@@ -1,5 +1,6 @@
 """Runs `launch.py` as a user does, and makes small data for it."""
 
+import functools
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+
+from tests import forked_launch
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY_CYCLEGAN = (
@@ -101,15 +104,26 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def launch(*arguments: str, status: int = 0, **options: Any) -> subprocess.CompletedProcess:
-    """Runs launch.py to its end, which must be with `status`."""
-    with start(*arguments, **options) as process:
-        try:
-            out, err = process.communicate(timeout=300)
-        finally:
-            process.kill()
-    assert process.returncode == status, f'exit status {process.returncode}\n{out}\n{err}'
+def launch(
+    *arguments: str, status: int = 0, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    """Runs launch.py to its end, which must be with `status`; forked where it needs no environment of its own."""
+    if environment is None:
+        found, out, err = forked_launch.run(_parent(), *arguments)
+    else:
+        with start(*arguments, environment=environment) as process:
+            try:
+                out, err = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        found = process.returncode
+    assert found == status, f'exit status {found}\n{out}\n{err}'
     return subprocess.CompletedProcess(arguments, status, out, err)
+
+
+@functools.cache
+def _parent() -> subprocess.Popen:
+    return forked_launch.start(two_devices())
 
 
 def error_line(*arguments: str, status: int = 2) -> str:

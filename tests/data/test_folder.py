@@ -1,17 +1,11 @@
-import errno
 import os
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from gan_transfer import storage
-from gan_transfer.data import check, open_dataset
-from gan_transfer.data.check import find_unreadable
-from gan_transfer.data.decode import read_image
+from gan_transfer.data import open_dataset
 from gan_transfer.errors import RunStopped
-
-PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
 def write(path, colour=(200, 100, 50)):
@@ -280,132 +274,3 @@ def test_an_image_whose_file_tells_nothing_of_its_damage_is_looked_at_again(open
     dataset = opened(max_corrupt_share=0.5)
     assert dataset.train['cat'][1].key == 'train/cat/2.png'
     assert dataset.unreadable_training_images == ['train/cat/1.png']
-
-
-class TestCheck:
-    @pytest.fixture
-    def read(self):
-        """Returns the names of the files that `decode` is called with."""
-        return []
-
-    @pytest.fixture
-    def find(self, read):
-        def decode(path):
-            read.append(path.name)
-            return read_image(path)
-
-        def find(root, names, cache, threads):
-            return find_unreadable(root, {name: root / name for name in names}, cache, threads, decode)
-
-        return find
-
-    def test_only_what_changed_is_decoded_again(self, read, find, tmp_path):
-        root, cache = tmp_path / 'root', tmp_path / 'cache'
-        names = [f'{index}.png' for index in range(6)]
-        for name in names:
-            write(root / name)
-        (root / '2.png').write_bytes(b'broken')
-        for _ in range(2):
-            assert list(find(root, names, cache, 2)) == ['2.png']
-            assert sorted(read) == names
-        write(root / '2.png')
-        (root / '4.png').write_bytes(b'broken too')
-        assert list(find(root, names, cache, 2)) == ['4.png']
-        assert sorted(read[6:]) == ['2.png', '4.png']
-
-    def test_another_version_of_the_reader_looks_at_everything(self, read, find, tmp_path, monkeypatch):
-        (tmp_path / 'a.png').write_bytes(b'broken')
-        for reader, times in (('1', 1), ('2', 2), ('1', 2)):
-            monkeypatch.setattr(check, 'READER', reader)
-            assert list(find(tmp_path, ['a.png'], tmp_path / 'cache', 1)) == ['a.png']
-            assert read == ['a.png'] * times
-
-    def test_other_files_of_a_folder_are_known_still(self, read, find, tmp_path):
-        for name in ('a.png', 'b.png'):
-            write(tmp_path / name)
-        for name in ('a.png', 'b.png', 'a.png', 'b.png'):
-            assert find(tmp_path, [name], tmp_path / 'cache', 1) == {}
-        assert read == ['a.png', 'b.png']
-
-    def test_what_could_not_be_read_at_all_is_tried_at_the_next_start(self, tmp_path):
-        write(tmp_path / 'a.png')
-        found = []
-        for error in (PermissionError(errno.EACCES, 'no rights'), None):
-
-            def read(path, error=error):
-                if error:
-                    raise error
-
-            found.append(find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read))
-        assert found == [{'a': '[Errno 13] no rights'}, {}]
-
-    @pytest.mark.parametrize(
-        'error',
-        [
-            *(OSError(number, os.strerror(number)) for number in PASSING),
-            *(MemoryError(), storage.Unreachable('gs://bucket: 503')),
-        ],
-        ids=lambda error: str(error) or 'memory',
-    )
-    def test_what_says_nothing_of_an_image_ends_the_start(self, error, tmp_path):
-        write(tmp_path / 'a.png')
-
-        def read(path):
-            raise error
-
-        with pytest.raises(OSError, match=r'^a cannot be read now: .*; the same command tries again$'):
-            find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1, read)
-        assert find_unreadable(tmp_path, {'a': tmp_path / 'a.png'}, tmp_path / 'cache', 1) == {}
-
-    def test_a_cache_that_cannot_be_written_is_no_fault_of_the_data(self, read, find, tmp_path):
-        write(tmp_path / 'root' / 'a.png')
-        (tmp_path / 'cache').write_text('a file')
-        for _ in range(2):
-            assert find(tmp_path / 'root', ['a.png'], tmp_path / 'cache', 1) == {}
-        assert read == ['a.png', 'a.png']
-
-    @pytest.mark.parametrize(
-        ('end', 'expected'),
-        [(OSError(errno.ESTALE, 'stale'), OSError), (KeyboardInterrupt(), KeyboardInterrupt)],
-    )
-    def test_what_was_looked_at_before_a_check_ended_is_known_still(self, end, expected, tmp_path):
-        names = [f'{index}.png' for index in range(6)]
-        for name in names:
-            write(tmp_path / name)
-        files = {name: tmp_path / name for name in names}
-        read, ends = [], {'4.png': end}
-
-        def decode(path):
-            read.append(path.name)
-            if path.name in ends:
-                raise ends.pop(path.name)
-
-        with pytest.raises(expected):
-            find_unreadable(tmp_path, files, tmp_path / 'cache', 1, decode)
-        before = len(read)
-        assert find_unreadable(tmp_path, files, tmp_path / 'cache', 1, decode) == {}
-        assert read[before:] == ['4.png', '5.png']
-
-    def test_a_record_that_cannot_be_saved_leaves_nothing_behind(self, find, tmp_path, monkeypatch, caplog):
-        def refuse(*paths):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        write(tmp_path / 'a.png')
-        monkeypatch.setattr(check.os, 'replace', refuse)
-        assert find(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
-        assert list((tmp_path / 'cache').iterdir()) == []
-        assert 'cannot be written: No space left on device' in caplog.text
-
-    def test_a_broken_record_is_made_anew(self, read, find, tmp_path):
-        write(tmp_path / 'a.png')
-        find(tmp_path, ['a.png'], tmp_path / 'cache', 1)
-        (record,) = (tmp_path / 'cache').iterdir()
-        record.write_text('{"a.png": [1')
-        assert find(tmp_path, ['a.png'], tmp_path / 'cache', 1) == {}
-        assert read == ['a.png', 'a.png']
-
-    def test_folders_have_records_of_their_own(self, read, find, tmp_path):
-        for name in ('one', 'two'):
-            write(tmp_path / name / 'a.png')
-            find(tmp_path / name, ['a.png'], tmp_path / 'cache', 1)
-        assert len(read) == 2

@@ -5,8 +5,9 @@
     python launch.py --mode=translate --workdir=runs/quickstart --source=a.png --target=b.png --output=c.png
     python launch.py --mode=compile --config=configs/quickstart.py --topology=v5e:2x2
 
-A mistake in flags, config or files is one line on the standard error and exit status 2; what cannot go on, a diverged
-training or a full disk, exits with 1, what was interrupted (a training saves first) with 128 + the signal's number.
+A mistake in flags, config or files is one line on the standard error and exit status 2, which `--verbosity=1` shows the
+traceback of; what cannot go on, a diverged training or a full disk, exits with 1, as `--mode=compile` does where a step
+does not fit; what was interrupted (a training saves first) with 128 + the signal's number.
 """
 
 import contextlib

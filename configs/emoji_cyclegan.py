@@ -10,8 +10,9 @@ back: KID by VGG16 0.22 and 0.38 (untouched source 2.45), LPIPS by AlexNet 0.260
 absolute error 0.029 (0.106), and back 0.101.
 
 Differs from the paper by what `emoji_race.py` adds to CUT: generators add to their source, are clipped to what can be
-saved, and their decoders see the encoders' features; second discriminators judge features of VGG16. They are small, and
-the cycle has less weight; there is no identity pass.
+saved, and their decoders see the encoders' features; second discriminators judge features of VGG16. All networks blur
+where they resample, and are small; the cycle has less weight, and there is no identity pass. Batches are of four, the
+learning rate is two and a half times the paper's, and weights are averaged.
 """
 
 from configs import common

@@ -5,8 +5,9 @@
 
 Differs from the paper (https://arxiv.org/abs/2007.15651), besides what `emoji_cut.py` changes: the generator adds to
 its source, is clipped to what can be saved, and its decoder sees the encoder's features; a second discriminator judges
-features of VGG16; contrast leaves out the two first layers, which hold on to the source's colours and edges; and there
-is no identity pass, which the first makes needless.
+features of VGG16; contrast has half the weight and leaves out the two first layers, which hold on to the source's
+colours and edges; there is no identity pass, which the first makes needless. Batches are of four, the learning rate is
+two and a half times the paper's.
 
 Measured, means of seeds 0, 1 and 2 and their deviation, 338 test images: KID by VGG16 0.21 ± 0.02 (untouched source
 2.45), LPIPS by AlexNet 0.258 ± 0.002 (0.374), retrieval 0.396 ± 0.006 (0.352).

@@ -1,5 +1,6 @@
 """FastCUT on horse2zebra, every value as published (https://arxiv.org/abs/2007.15651, section 4).
 
+    python launch.py --config=configs/fastcut_horse2zebra.py --mode=prepare
     python launch.py --config=configs/fastcut_horse2zebra.py --workdir=runs/fastcut_horse2zebra
 
 Data and accelerator as for `cut_horse2zebra.py`; half of its images, and no identity pass: less than half of its time.

@@ -76,14 +76,13 @@ def make_state(
             params[name] = jax.tree.map(jnp.asarray, loaded)
         else:
             params[name] = network.module.init(random.named(key, name), *inputs)['params']
-    trained = {name for phase in method.phases() for name in phase.networks}
     sides = {}
     for side in SIDES:
         names = [name for name in networks if networks[name].side == side]
         sides[side] = SideState(
             params={name: params[name] for name in names},
             optimizer_state={
-                name: optimizers[name].direction.init(params[name]) for name in names if name in trained
+                name: optimizers[name].direction.init(params[name]) for name in names if name in optimizers
             },
         )
     averaged = [name for name in networks if networks[name].averaged and average_decay]
@@ -132,7 +131,8 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
     for name in config.optimizer.networks:
         if name not in networks:
             raise ValueError(f'optimizer.networks has {name!r}; the networks are {", ".join(networks)}')
-    optimizers = {name: make_optimizer(config.optimizer, name, config.train_images) for name in networks}
+    trained = [name for name in networks if any(name in phase.networks for phase in method.phases())]
+    optimizers = {name: make_optimizer(config.optimizer, name, config.train_images) for name in trained}
     initialize = functools.partial(
         make_state,
         method=method,

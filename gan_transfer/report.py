@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -28,8 +29,8 @@ class _Speed(rich.progress.ProgressColumn):
 
 
 def shown_terms(names: Sequence[str]) -> list[str]:
-    """Returns the scalars of a line of progress: the first terms of generators and of discriminators."""
-    terms = [name for name in names if not name.endswith(('norm', '_score', '_sign'))]
+    """Returns the scalars of a line of progress: a few terms of generators and of discriminators."""
+    terms = [name for name in names if not re.search(r'norm$|_(score|sign)(_|$)', name)]
     sides = ([name for name in terms if name.startswith(side)] for side in ('generator', 'discriminator'))
     return [name for side, most in zip(sides, SHOWN_TERMS, strict=True) for name in side[:most]]
 

@@ -222,7 +222,7 @@ def make_train_step(
     Args:
       method: gives phases and losses.
       networks: the method's networks by name.
-      optimizers: one for each network.
+      optimizers: one for each network that a phase trains.
       shardings: who holds what of the state, as `experiment.state_shardings` gives it.
       batch_size: samples in a step over all devices.
       accumulation: parts that each device's share of the batch is worked through in.

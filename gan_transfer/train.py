@@ -13,7 +13,7 @@ from gan_transfer.checkpoint import Checkpoints
 from gan_transfer.collapse import CollapseWatch
 from gan_transfer.divergence import Diverged
 from gan_transfer.errors import RunStopped, from_user
-from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining
+from gan_transfer.evaluation.in_training import EvaluationLeft, InTraining, forget_best_after
 from gan_transfer.experiment import Experiment, make_experiment, make_method, open_dataset
 from gan_transfer.interruption import Interruption
 from gan_transfer.report import Report, cached_programs, describe, shown_terms
@@ -64,8 +64,8 @@ def train(config: Any, workdir: str, *, allow_change: bool = False, defaults: An
             return _finish(report, workdir)
         loop = _Loop(config, workdir, dataset, experiment, checkpoints, report, started)
         loop.pipeline(start.step).close()  # refuses data before a saved config holds the run to it
-        if changes and loop.evaluation:
-            loop.evaluation.forget_after(start.step)  # a best state of the course that is left
+        if changes:  # a best state of the course that is left
+            forget_best_after(loop.evaluation, workdir, start.step)
         if processes.is_first():
             run_config.note_changes(workdir, changes if start.step else [], start.step * config.batch_size)
             run_config.save(workdir, config)
@@ -204,9 +204,8 @@ class _Loop:
         """
         config, (first, state) = self.config, self._last_good()
         back = config.on_divergence == 'rollback' and self.rollbacks < config.max_rollbacks
-        if back and self.evaluation:
-            # Before the rollback counts: a kill between them would keep that best state.
-            self.evaluation.forget_after(first)
+        if back:  # before the rollback counts: a kill between them would keep that best state
+            forget_best_after(self.evaluation, self.workdir, first)
         with contextlib.closing(self.pipeline(first)) as pipeline:
             given = {'first': first, 'state': state, 'pipeline': pipeline, 'key': self.key}
             kept = {'about': self._about(diverged.step - 1), 'rollbacks': self.rollbacks + back}

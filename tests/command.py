@@ -55,7 +55,9 @@ def without_times(metrics: str) -> list[dict[str, Any]]:
 def two_devices() -> dict[str, str]:
     """Two devices, so that every run is one over several."""
     flags = '--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=2'
-    return {**os.environ, 'XLA_FLAGS': flags, 'COLUMNS': '160'}
+    # A start compiles many small programs, which the processes of other tests want too.
+    kept = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
+    return {**os.environ, **kept, 'XLA_FLAGS': flags, 'COLUMNS': '160'}
 
 
 def start(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> subprocess.Popen:
@@ -105,18 +107,10 @@ def free_port() -> int:
 
 
 def launch(
-    *arguments: str, status: int = 0, environment: Mapping[str, str] | None = None
+    *arguments: str, status: int = 0, environment: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess:
-    """Runs launch.py to its end, which must be with `status`; forked where it needs no environment of its own."""
-    if environment is None:
-        found, out, err = forked_launch.run(_parent(), *arguments)
-    else:
-        with start(*arguments, environment=environment) as process:
-            try:
-                out, err = process.communicate(timeout=300)
-            finally:
-                process.kill()
-        found = process.returncode
+    """Runs launch.py, with more in its environment, to its end, which must be with `status`."""
+    found, out, err = forked_launch.run(_parent(), *arguments, environment=environment)
     assert found == status, f'exit status {found}\n{out}\n{err}'
     return subprocess.CompletedProcess(arguments, status, out, err)
 

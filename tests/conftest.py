@@ -39,6 +39,11 @@ def _memory_is_given_back():
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def pytest_collection_modifyitems(items):
+    """What takes long comes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker('slow') is None)
+
+
 @pytest.fixture(scope='session')
 def root() -> pathlib.Path:
     """The repository."""

@@ -5,6 +5,7 @@ before JAX starts any thread. What imports would do differently is for the proce
 """
 
 import atexit
+import gc
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from types import MappingProxyType
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECONDS = 300  # that a process has
@@ -33,20 +35,26 @@ def start(environment: Mapping[str, str]) -> subprocess.Popen:
     return parent
 
 
-def run(parent: subprocess.Popen, *arguments: str) -> tuple[int, str, str]:
-    """Runs launch.py to its end; returns its exit status and what it wrote on standard output and error."""
+def run(
+    parent: subprocess.Popen, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str, str]:
+    """Runs launch.py to its end; returns its exit status and what it wrote on standard output and error.
+
+    What `environment` adds comes behind the imports.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps([folder, *arguments]), file=parent.stdin, flush=True)
+        print(json.dumps([folder, dict(environment), *arguments]), file=parent.stdin, flush=True)
         status = int(parent.stdout.readline())
         out, err = (pathlib.Path(folder, name).read_text() for name in ('out', 'err'))
     return status, out, err
 
 
-def _launch(folder: str, *arguments: str) -> None:
+def _launch(folder: str, environment: dict[str, str], *arguments: str) -> None:
     signal.alarm(SECONDS)
     for number, (path, how) in enumerate(((os.devnull, 'r'), (f'{folder}/out', 'w'), (f'{folder}/err', 'w'))):
         with pathlib.Path(path).open(how) as file:
             os.dup2(file.fileno(), number)
+    os.environ.update(environment)
     sys.argv = ['launch.py', *arguments]
     runpy.run_path('launch.py', run_name='__main__')
 
@@ -68,4 +76,5 @@ if __name__ == '__main__':
     import gan_transfer.train
     import gan_transfer.translate  # noqa: F401
 
+    gc.freeze()  # the forks look through none of it
     _serve()

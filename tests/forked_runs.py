@@ -6,6 +6,7 @@
 As a program it imports everything, and forks a process for each line that it reads, before JAX starts any thread.
 """
 
+import gc
 import json
 import os
 import pathlib
@@ -117,4 +118,5 @@ def _serve():
 if __name__ == '__main__':
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     METHODS[smallest.NAME] = smallest.Smallest
+    gc.freeze()  # the forks look through none of it
     _serve()

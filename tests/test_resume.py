@@ -61,6 +61,20 @@ def test_a_run_without_its_checkpoints_is_not_begun_anew_over_its_log(runs, pair
     assert left_by(workdir) == before
 
 
+def test_another_config_without_evaluations_sets_it_aside_too(runs, pairs, tmp_path):
+    assert runs.finish(pairs, tmp_path, **SHORT, evaluate_every_images=4)[0] == 0
+    (best,) = steps(tmp_path, BEST)
+    for step in steps(tmp_path)[1:]:
+        shutil.rmtree(tmp_path / 'checkpoints' / str(step))
+    assert best > steps(tmp_path)[0]
+    status, output = runs.finish(
+        pairs, tmp_path, allow_change=True, **SHORT, optimizer={'learning_rate': 1e-6}
+    )
+    assert status == 0, output
+    assert steps(tmp_path, BEST) == []
+    assert (tmp_path / 'aside' / f'best_{best}').is_dir()
+
+
 def test_another_config_sets_the_best_state_ahead_of_it_aside(runs, pairs, tmp_path):
     options = {**SHORT, 'evaluate_every_images': 4}
     assert runs.finish(pairs, tmp_path, **options)[0] == 0

@@ -111,7 +111,7 @@ def test_gradients_do_not_depend_on_devices_accumulation_or_rematerialization(
 
 @every_method
 def test_steps_compile_once_and_learn(name):
-    experiment = make_experiment(name)
+    experiment = default_experiment(name)
     state, batch = experiment.init(0), make_batch(experiment, name)
     history = []
     for _ in range(12):
@@ -217,9 +217,14 @@ def test_the_first_non_finite_term_is_found_and_kept(name):
     assert not np.isfinite(scalars[FIRST_TERM[name]])
 
 
-@every_method
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ('cut', 'pix2pix')]
+)
 def test_another_adversarial_loss_with_every_penalty(name):
-    """What the penalties and losses are is tested in `test_losses.py`; here, that a step takes them."""
+    """What the penalties and losses are is tested in `test_losses.py`; here, that a step takes them.
+
+    By instance and by batch norm; that every method's step is one with them is tested below.
+    """
     options = dict.fromkeys(('r1_weight', 'r2_weight', 'gradient_penalty_weight'), 1.0)
     options |= {'adversarial': 'wasserstein', 'regularize_every': 2}
     experiment = make_experiment(name, method=options)

@@ -1,5 +1,6 @@
 """Evaluation in the middle of a training: scalars for the log, and the best checkpoint kept beside the newest."""
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -119,3 +120,14 @@ class InTraining:
         """Waits, and lets go of the folder."""
         self.wait()
         self._checkpoints.close()
+
+
+def forget_best_after(evaluation: InTraining | None, workdir: str, step: int) -> None:
+    """Does what `InTraining.forget_after` does, for a training without evaluations (any more) too."""
+    if evaluation:
+        evaluation.forget_after(step)
+        return
+    with contextlib.closing(Checkpoints(workdir, folder=BEST)) as checkpoints:
+        best = checkpoints.latest()
+        if best is not None and best > step:
+            checkpoints.set_aside(step + 1)

@@ -165,6 +165,9 @@ class Method:
                 '--config.data.domains=A,B takes those of the data that it names'
             )
 
+    def check_batch(self, size: int) -> None:
+        """Raises ValueError where so many images on all devices, a batch or a microbatch of it, are too few."""
+
     def directions(self, domains: int) -> tuple[tuple[int, int], ...]:
         """Returns the ordered pairs (source domain, target domain) that it translates between."""
         return tuple(itertools.permutations(range(domains), 2))

@@ -51,8 +51,8 @@ class Cut(FeatureMethod):
       nce_layers: names of the generator's features that are compared; see `networks/resnet.py`.
       patches: random places of each feature map; all where there are fewer.
       temperature: of PatchNCE.
-      negatives_of_batch: a patch is told apart from those of all images of the batch, not of its own alone (the
-        original's option, for training on crops of one picture).
+      negatives_of_batch: a patch is told apart from those of all images of the batch, a microbatch where `accumulation`
+        splits it, and not of its own alone (the original's option, for training on crops of one picture).
       projection_width: units of the patch projection.
       antialias: blur where generator and discriminator resample.
       residual, clip, skips: the generator adds to the image; the sum is clipped; its decoder sees the encoder's
@@ -116,6 +116,13 @@ class Cut(FeatureMethod):
             )
         if not self.nce_layers:
             raise ValueError(f'nce_layers is empty; choose from {", ".join(names)}')
+
+    def check_batch(self, size: int) -> None:
+        if self.patches * size < 2 and self.nce_weight:
+            raise ValueError(
+                f'patches is {self.patches} and a batch (a microbatch of accumulation) {size}; contrast needs 2 or '
+                'more to tell apart'
+            )
 
     def directions(self, domains: int) -> tuple[tuple[int, int], ...]:
         return ((0, 1),)

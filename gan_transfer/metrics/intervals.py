@@ -59,5 +59,9 @@ def of_statistics(
     halves = [
         statistics(*(np.sort(rng.permutation(size)[: size // 2]) for size in sizes)) for _ in range(resamples)
     ]
-    reach = {name: NORMAL_95 * float(np.std([half[name] for half in halves])) for name in values}
+    # Of an odd number the lesser half is drawn, which spreads more than what is left out.
+    kept = np.sqrt(np.mean([(size // 2) / (size - size // 2) for size in sizes]))
+    reach = {
+        name: NORMAL_95 * float(kept * np.std([half[name] for half in halves], ddof=1)) for name in values
+    }
     return {name: Interval(value - reach[name], value + reach[name]) for name, value in values.items()}

@@ -176,8 +176,22 @@ class TransposedConvolution(nn.Module):
         return y
 
 
+class Dense(nn.Module):
+    """A linear layer along the last axis; parameters `kernel` [in, out] and `bias`."""
+
+    features: int
+    initializer: Initializer = he_normal
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, '*places c']) -> Float[Array, '*places d']:
+        kernel = self.param('kernel', self.initializer, (x.shape[-1], self.features))
+        y = jnp.dot(x.astype(self.dtype), kernel.astype(self.dtype))
+        return add_bias(y, self.param('bias', nn.initializers.zeros_init(), (self.features,)))
+
+
 @jax.custom_vjp
-def add_bias(x: Float[Array, 'b h w c'], bias: Float[Array, ' c']) -> Float[Array, 'b h w c']:
+def add_bias(x: Float[Array, '*places c'], bias: Float[Array, ' c']) -> Float[Array, '*places c']:
     """Returns x + bias in the type of `x`, with the derivative by `bias` in float32.
 
     In bfloat16 it would be a sum over all places in bfloat16, which stops growing once the next term is below half a
@@ -192,7 +206,7 @@ def _add_bias(x: Array, bias: Array) -> tuple[Array, None]:
 
 def _add_bias_pulled_back(given: None, gradient: Array) -> tuple[Array, Array]:
     del given
-    return gradient, gradient.astype(jnp.float32).sum((0, 1, 2))
+    return gradient, gradient.astype(jnp.float32).sum(range(gradient.ndim - 1))
 
 
 add_bias.defvjp(_add_bias, _add_bias_pulled_back)

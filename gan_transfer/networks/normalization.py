@@ -121,6 +121,6 @@ class StyledNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'b h w c'], style: Float[Array, 'b s']) -> Float[Array, 'b h w c']:
-        linear = nn.Dense(2 * x.shape[-1], kernel_init=layers.he_normal, dtype=x.dtype, name='linear')
+        linear = layers.Dense(2 * x.shape[-1], dtype=x.dtype, name='linear')
         gamma, beta = jnp.split(linear(style)[:, None, None, :].astype(jnp.float32), 2, axis=-1)
         return scaled(self.normalize(x), 1 + gamma, beta)

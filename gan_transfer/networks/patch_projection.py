@@ -28,9 +28,7 @@ class PatchProjection(nn.Module):
         projected = []
         for i, x in enumerate(patches):
             for j in range(2):
-                dense = nn.Dense(
-                    self.width, kernel_init=self.initializer, dtype=self.dtype, name=f'layer_{i}_{j}'
-                )
+                dense = layers.Dense(self.width, self.initializer, self.dtype, name=f'layer_{i}_{j}')
                 x = dense(x) if j == 0 else dense(nn.relu(x))
             x = x.astype(jnp.float32)
             # Where every unit rests the length is 0, and the root has no gradient there.

@@ -216,9 +216,7 @@ class MappingNetwork(nn.Module):
     ) -> tuple[Float[Array, 'b s'], Features]:
         x = latent.astype(self.dtype)
         for i in range(4):
-            x = nn.relu(
-                nn.Dense(self.width, kernel_init=layers.he_normal, dtype=self.dtype, name=f'shared_{i}')(x)
-            )
+            x = nn.relu(layers.Dense(self.width, dtype=self.dtype, name=f'shared_{i}')(x))
         for i in range(3):
             x = nn.relu(DomainDense(self.domains, self.width, dtype=self.dtype, name=f'domain_{i}')(x))
         styles = DomainDense(self.domains, self.style_size, dtype=self.dtype, name='domain_3')(x)
@@ -293,5 +291,5 @@ class Discriminator(nn.Module):
         trunk = _Trunk(self.width, self.max_width, self.dtype, self.rematerialize, self.blocks, name='trunk')
         x, features = trunk(images)
         # The original's last layer is a 1x1 convolution on a 1x1 map: a linear layer.
-        logits = nn.Dense(self.domains, kernel_init=layers.he_normal, dtype=self.dtype, name='domain')(x)
+        logits = layers.Dense(self.domains, dtype=self.dtype, name='domain')(x)
         return select_domain(jnp.moveaxis(logits, -1, 1), domain).astype(jnp.float32), features

@@ -1,5 +1,7 @@
 """Every key of a file is accounted for: taken, known and left out, or named in an error."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,11 @@ GENERATORS = {
 
 
 def weights_of(family):
+    return dict(_drawn(family))
+
+
+@functools.cache
+def _drawn(family):
     name, prefix = GENERATORS[family]
     return cases.load(name).weights(prefix=f'{prefix}.' if prefix else '')
 

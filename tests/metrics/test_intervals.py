@@ -36,6 +36,21 @@ def test_halves_of_a_mean_scatter_as_the_whole_does():
     assert (high - low) / 2 == pytest.approx(1.96 * values.std(ddof=1) / 20, rel=0.05)
 
 
+def test_an_odd_number_of_images_and_few_halves_make_no_other_width():
+    values = np.random.default_rng(0).normal(size=7)
+
+    def width(resamples, seed):
+        def measure(a, _):
+            return {'mean': values[a].mean()}
+
+        ends = intervals.of_statistics(measure, {'mean': 0.0}, (7, 7), resamples, seed)['mean']
+        return ends.high**2
+
+    wanted = (1.96 * values.std(ddof=1)) ** 2 / 7
+    assert width(4000, 0) == pytest.approx(wanted, rel=0.05)
+    assert np.mean([width(2, seed) for seed in range(2000)]) == pytest.approx(wanted, rel=0.1)
+
+
 @pytest.mark.parametrize(('count', 'share'), [(8, 0.1), (30, 0.5), (338, 0.005)])
 def test_of_a_share(count, share):
     def make(trial):

@@ -8,6 +8,11 @@ import pytest
 from gan_transfer.networks import convolution, layers, normalization, plain_convolution, winograd
 
 
+def normal(seed, shape):
+    """Numbers that no program need be compiled for, as JAX does for each shape."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
 def _dilated(images, kernel):
     """The transposed convolution as the textbook has it: zeros between the pixels, kernel flipped."""
     padding = {3: (1, 2), 4: (2, 2)}[len(kernel)]
@@ -44,8 +49,8 @@ def _upsampled(images, kernel):
 )
 @pytest.mark.parametrize('height', [6, 2])  # many pixels and few
 def test_rewritten_convolution_equals_the_plain_one(function, plain, size, height):
-    images = jax.random.normal(jax.random.key(0), (2, height, 8, 3))
-    kernel = jax.random.normal(jax.random.key(1), (size, size, 3, 4))
+    images = normal(0, (2, height, 8, 3))
+    kernel = normal(1, (size, size, 3, 4))
 
     for ours, theirs in zip(
         _derivatives(function, images, kernel), _derivatives(plain, images, kernel), strict=True
@@ -62,7 +67,7 @@ def _derivatives(function, images, kernel):
     @jax.jit
     def derivatives(x, k):
         value, pullback = jax.vjp(function, x, k)
-        weights = jax.random.normal(jax.random.key(2), value.shape)
+        weights = normal(2, value.shape)
         return value, *pullback(weights), *jax.grad(penalty, (0, 1))(x, k)
 
     return derivatives(images, kernel)
@@ -107,8 +112,8 @@ def test_wide_convolution_and_its_derivatives_of_both_orders(size, kernel, paddi
 
 
 def _check_derivatives(size, kernel, stride, padding, scale):
-    images = jax.random.normal(jax.random.key(0), (2, *size, kernel[2]))
-    weights = scale * jax.random.normal(jax.random.key(1), kernel)
+    images = normal(0, (2, *size, kernel[2]))
+    weights = scale * normal(1, kernel)
 
     def ours(x, k):
         return convolution.convolve(x, k, stride=stride, padding=padding)
@@ -125,10 +130,10 @@ def _check_derivatives(size, kernel, stride, padding, scale):
 @pytest.mark.parametrize('size', [(10, 7), (70, 33)])  # in one piece and in bands
 @pytest.mark.parametrize('taps', [2, 3, 4])
 def test_winograd_s_filtering(size, taps):
-    images = jax.random.normal(jax.random.key(0), (2, *size, 5))
-    kernel = jax.random.normal(jax.random.key(1), (taps, taps, 5, 4))
+    images = normal(0, (2, *size, 5))
+    kernel = normal(1, (taps, taps, 5, 4))
     y, pullback = jax.vjp(lambda x, k: plain_convolution.forward(x, k, stride=1, padding=1), images, kernel)
-    gradient = jax.random.normal(jax.random.key(2), y.shape)
+    gradient = normal(2, y.shape)
     of_images, of_kernel = pullback(gradient)
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     size = (taps, taps)

@@ -171,10 +171,11 @@ def test_gradients_of_gradients_of_a_norm_in_bfloat16_are_near_those_in_float32(
     [
         lambda dtype: layers.Convolution(4, 3, padding=1, dtype=dtype),
         lambda dtype: layers.TransposedConvolution(4, dtype=dtype),
+        lambda dtype: layers.Dense(4, dtype=dtype),
         lambda dtype: normalization.LearntNorm(),
         lambda dtype: normalization.StyledNorm(),
     ],
-    ids=['convolution', 'transposed convolution', 'learnt norm', 'styled norm'],
+    ids=['convolution', 'transposed convolution', 'linear layer', 'learnt norm', 'styled norm'],
 )
 def test_biases_and_scales_have_their_gradients_in_bfloat16(make):
     """Sums of like terms over all places: those in bfloat16 stop at some 2048 of 4096 and more."""

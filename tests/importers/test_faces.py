@@ -55,7 +55,11 @@ def shapes_of(network):
 
 def any_params(network):
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes_of(network))
+
+    def draw(x):  # as large as a first weight, so that outputs are images
+        return (rng.normal(size=x.shape) / np.sqrt(np.prod(x.shape[:-1]))).astype(np.float32)
+
+    return jax.tree.map(draw, shapes_of(network))
 
 
 def original_layout(params, size=SIZE):

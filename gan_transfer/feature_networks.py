@@ -31,13 +31,6 @@ SMALLEST = 32  # px; AlexNet and VGG16 are shown smaller images magnified by a w
 Maps = Float[Array, 'b _ _ _']
 
 
-class Classification(NamedTuple):
-    """What EfficientNet-Lite0 makes of images: logits [b, 1000] of ImageNet's classes, and the features behind them."""
-
-    logits: Float[Array, 'b 1000']
-    pooled: Float[Array, 'b 1280']
-
-
 class FromFile(NamedTuple):
     """Features by a file's weights, uint8 images [b, h, w, 3] -> [b, 2048], and the file's SHA-256, for the results."""
 
@@ -85,17 +78,16 @@ def lpips_distance(name: str) -> Callable[[Any, Any], Float[Array, 'b']]:
     return _compiled(distance, feature_weights.of_package(name))
 
 
-def efficientnet_lite0() -> Callable[[Any], Classification]:
-    """Returns the classifier of ImageNet; it resizes images to 224 px itself.
+def efficientnet_lite0() -> Callable[[Any], Float[Array, 'b 1000']]:
+    """Returns the classifier of ImageNet, to the logits of its classes; it resizes images to 224 px itself.
 
     Raises:
       ValueError: when the package with the weights is not installed.
     """
     module = EfficientNetLite0()
 
-    def classify(params: Any, images: Array) -> Classification:
-        logits, features = module.apply({'params': params}, _scaled(images))
-        return Classification(logits, features['pooled'])
+    def classify(params: Any, images: Array) -> Float[Array, 'b 1000']:
+        return module.apply({'params': params}, _scaled(images))[0]
 
     return _compiled(classify, feature_weights.of_efficientnet_lite0())
 

@@ -6,6 +6,7 @@ import gc
 import getpass
 import os
 import pathlib
+import resource
 import tempfile
 
 import jaxtyping
@@ -30,13 +31,34 @@ CHECKED = ('image_pool', 'importers', 'losses', 'methods', 'metrics', 'networks'
 jaxtyping.install_import_hook([f'gan_transfer.{room}' for room in CHECKED], 'beartype.beartype')
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _memory_is_given_back():
-    """What is freed stays with the process else, for trainings keep it: two workers came to 20 GB."""
+@contextlib.contextmanager
+def _memory_given_back(behind: int):
+    """Where more than so many bytes were taken; else they stay with the process, for trainings keep what is freed."""
+    before = _resident_bytes()
     yield
-    gc.collect()
-    with contextlib.suppress(AttributeError):  # of other C libraries than glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    if _resident_bytes() - before > behind:
+        gc.collect()
+        with contextlib.suppress(AttributeError):  # of other C libraries than glibc
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _resident_bytes() -> int:
+    status = pathlib.Path('/proc/self/statm')  # of Linux
+    return int(status.read_text().split()[1]) * resource.getpagesize() if status.exists() else 0
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _memory_of_a_module():
+    """Two workers came to 20 GB."""
+    with _memory_given_back(behind=200_000_000):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _memory_of_a_test():
+    """An import of StarGAN v2 alone takes 7 GB."""
+    with _memory_given_back(behind=1_000_000_000):
+        yield
 
 
 def pytest_collection_modifyitems(items):

@@ -43,6 +43,7 @@ class Evaluator:
         directions: Sequence[tuple[int, int]],
         *,
         progress: bool = False,
+        set_intervals: bool = True,
     ):
         """Chooses the protocols and checks that they can be run; loads what they need.
 
@@ -52,6 +53,7 @@ class Evaluator:
           method: tells which fields it translates by.
           directions: pairs of source and target domain.
           progress: whether to show a bar, on a terminal.
+          set_intervals: whether measures of sets have intervals, which take most of the time behind the translating.
 
         Raises:
           ValueError: for a protocol that cannot be run on this data or with this method, a missing file of weights,
@@ -62,6 +64,7 @@ class Evaluator:
         dataset = dataclasses.replace(dataset, train=train)
         self._config, self._dataset, self._method = config, dataset, method
         self._directions, self._progress = tuple(directions), progress
+        self._resamples = config.evaluation.resamples if set_intervals else 0
         self.protocols = protocols.choose(
             config.evaluation.protocols,
             sets=all(
@@ -255,7 +258,7 @@ class Evaluator:
         Args:
           found: features of the translated images, [outputs, sources, d].
         """
-        name, resamples = features_name(protocol), self._config.evaluation.resamples
+        name = features_name(protocol)
         real = self._real(protocol, names[1], protocol.reals, as_real=True)
         # As many as there are sources: Fréchet's distance depends on the number.
         other = 'train' if protocol.reals == 'test' else 'test'
@@ -273,7 +276,7 @@ class Evaluator:
             # Of as many images as the floor and the untouched sources: what is to be compared with them.
             sides['one_output'] = found[0]
         for side, generated in sides.items():
-            compared = sets.compare(real.features, generated, name, resamples)
+            compared = sets.compare(real.features, generated, name, self._resamples)
             row.setdefault(side, {}).update(compared.values)
             row['intervals'].setdefault(side, {}).update(compared.intervals)
             row.setdefault('standard_errors', {})[side] = compared.standard_errors

@@ -31,7 +31,8 @@ class InTraining:
     def __init__(self, config: Any, workdir: str, dataset: Any, experiment: Any):
         """Raises ValueError where a protocol of the config cannot be run."""
         method = experiment.method
-        self._evaluator = Evaluator(config, dataset, method, method.directions(len(dataset.domains)))
+        directions = method.directions(len(dataset.domains))
+        self._evaluator = Evaluator(config, dataset, method, directions, set_intervals=False)
         self._translator = Translator(experiment, config.evaluate_batch_size, must_be_finite=False)
         self._checkpoints = Checkpoints(workdir, keep=1, folder=BEST)
         self._batch_size = config.batch_size

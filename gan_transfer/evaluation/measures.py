@@ -231,9 +231,7 @@ def _content_and_style(source: Maps, output: Maps, target: Maps | None) -> dict[
 def _of_classes(networks: Networks) -> Callable[[Translated, int, np.ndarray], Values]:
     def compute(batch: Translated, output: int, images: np.ndarray) -> Values:
         del output
-        found = semantics.agreement(
-            *(np.asarray(networks.classify(x).logits) for x in (batch.sources, images))
-        )
+        found = semantics.agreement(*(np.asarray(networks.classify(x)) for x in (batch.sources, images)))
         return {'class_kept': found.first_kept, 'class_cosine': found.cosine}
 
     return compute

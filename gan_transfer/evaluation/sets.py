@@ -30,7 +30,7 @@ def compare(real: np.ndarray, generated: np.ndarray, features: str, resamples: i
       generated: [m, d], or [k, m, d] for k outputs of each of m sources: a half of them is all outputs of half of the
         sources.
       features: the end of the distances' names.
-      resamples: halves of the sets that intervals are estimated from.
+      resamples: halves of the sets that intervals are estimated from; 0: no intervals.
 
     Raises:
       ValueError: for sets too small: `SMALLEST_SET` images on each side are needed.
@@ -54,6 +54,8 @@ def compare(real: np.ndarray, generated: np.ndarray, features: str, resamples: i
         if count < SMALLEST_SET:
             raise ValueError(f'sets of {SMALLEST_SET} images and more can be compared, one has {count}')
     values, errors = measure(*map(np.arange, counts))
+    if not resamples:
+        return Comparison(values, {}, errors)
     ends = intervals.of_statistics(lambda a, b: measure(a, b)[0], values, counts, resamples)
     if min(counts) // 2 <= 2 * NEAR:
         # Everything is in reach of the last neighbour: halves would hardly differ, and look certain.

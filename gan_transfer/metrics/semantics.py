@@ -15,7 +15,6 @@ from gan_transfer.metrics import neighbours
 Features = Float[np.ndarray, 'n d']
 Others = Float[np.ndarray, 'm d']  # as many numbers an image, from as many images as there are
 Logits = Float[np.ndarray, 'n classes']
-FIRST = 5  # what "top 5" counts
 
 
 class Agreement(NamedTuple):
@@ -23,12 +22,10 @@ class Agreement(NamedTuple):
 
     Attributes:
       first_kept: whether the most likely class is the same.
-      shared: of the five most likely classes, the share that is among the five of the other.
       cosine: of the two vectors of class probabilities: unlike the others, it counts sure classes more.
     """
 
     first_kept: Float64[np.ndarray, 'n']
-    shared: Float64[np.ndarray, 'n']
     cosine: Float64[np.ndarray, 'n']
 
 
@@ -36,17 +33,15 @@ def agreement(before: Logits, after: Logits) -> Agreement:
     """Compares the logits of images with those of their translations, row by row.
 
     Raises:
-      ValueError: for no images, or no more than five classes.
+      ValueError: for no images, or not as many on both sides.
     """
-    if before.shape != after.shape or not len(before) or before.shape[1] <= FIRST:
+    if before.shape != after.shape or not len(before):
         raise ValueError(
-            f'agreement needs images with more than {FIRST} classes on both sides, got {before.shape} and {after.shape}'
+            f'agreement needs images, as many on both sides, got {before.shape} and {after.shape}'
         )
-    a, b = (np.argsort(-x, axis=1, kind='stable')[:, :FIRST] for x in (before, after))
-    shared = (a[:, :, None] == b[:, None, :]).any(2)
     p, q = _probabilities(before), _probabilities(after)
     cosine = (p * q).sum(1) / (np.linalg.norm(p, axis=1) * np.linalg.norm(q, axis=1))
-    return Agreement((a[:, 0] == b[:, 0]).astype(np.float64), shared.mean(1), cosine)
+    return Agreement((before.argmax(1) == after.argmax(1)).astype(np.float64), cosine)
 
 
 def retrieval_ranks(outputs: Features, candidates: Others) -> Int[np.ndarray, 'n']:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from gan_transfer.networks import convolution
@@ -191,7 +192,9 @@ class Dense(nn.Module):
 
 
 @jax.custom_vjp
-def add_bias(x: Float[Array, '*places c'], bias: Float[Array, ' c']) -> Float[Array, '*places c']:
+def add_bias(
+    x: Float[Array, '*places c'], bias: Float[Array | np.ndarray, ' c']
+) -> Float[Array, '*places c']:
     """Returns x + bias in the type of `x`, with the derivative by `bias` in float32.
 
     In bfloat16 it would be a sum over all places in bfloat16, which stops growing once the next term is below half a

@@ -231,6 +231,16 @@ def test_an_unreadable_training_image_is_left_out():
     assert row['images']['floor'] == 8
 
 
+def test_values_are_the_same_without_the_intervals_of_sets(kept):
+    config = make_config(protocols=('default',))
+    found = Evaluator(config, make_dataset(), make_method(), [(0, 1)], set_intervals=False)(keep)
+    assert found['default']['mean'] == kept['default']['mean']
+    (row,), (whole,) = found['default']['directions'], kept['default']['directions']
+    assert 'kid_vgg16' in whole['intervals']['translated']
+    assert 'kid_vgg16' not in row['intervals']['translated']
+    assert row['floor'] == whole['floor']
+
+
 def test_ten_outputs_of_a_source_stand_beside_one(monkeypatch):
     """StarGAN v2's protocol with other features: what is compared with untouched sources is of as many images."""
     monkeypatch.setattr(evaluator_module, 'make_features', lambda *_: make_features({}, 'vgg16', 'legacy'))

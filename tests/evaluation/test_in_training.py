@@ -41,7 +41,7 @@ def make(monkeypatch):
             def __call__(self, translate):
                 return {'default': {'mean': {'kid_vgg16': next(left)}}}
 
-        monkeypatch.setattr(in_training, 'Evaluator', lambda *_: Evaluator())
+        monkeypatch.setattr(in_training, 'Evaluator', lambda *_, **__: Evaluator())
         monkeypatch.setattr(in_training, 'Translator', lambda *_, **__: None)
         monkeypatch.setattr(in_training, 'Checkpoints', lambda *_, **__: kept)
         dataset = types.SimpleNamespace(domains=('a', 'b'), test_images={})

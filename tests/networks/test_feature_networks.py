@@ -152,15 +152,12 @@ def test_efficientnet_is_trained_on_imagenet():
     classify = feature_networks.efficientnet_lite0()
     drawings = [emoji.render(key, 128) for key in ('26bd', '1f550')]
     images = np.stack([drawing[vendor] for vendor in ('twemoji', 'openmoji') for drawing in drawings])
-    logits, pooled = classify(images)
+    logits = classify(images)
     assert logits.argmax(1).tolist() == [805, 409] * 2  # soccer ball, analog clock
     # Symmetric padding, another epsilon, or ReLU without its 6 move each of these by 0.03 and more.
     found = jax.nn.softmax(logits).max(1)
     np.testing.assert_allclose(found, [0.6725, 0.5992, 0.7558, 0.2128], atol=0.01)
     params = feature_weights.of_efficientnet_lite0()
-    np.testing.assert_allclose(
-        logits, pooled @ params['classifier']['kernel'] + params['classifier']['bias'], rtol=1e-4, atol=1e-4
-    )
     expected = jax.eval_shape(EfficientNetLite0().init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, expected['params'])
 

@@ -188,10 +188,11 @@ class Evaluator:
         return result
 
     def _about_styles(self, protocol: Protocol) -> str | None:
+        split = {'train': 'training', 'test': 'test'}.get(protocol.styles)
         return {
             None: None,
             'latent': 'random latent codes',
-            'target': f'random {protocol.styles}{"ing" * (protocol.styles == "train")} images of the target domain',
+            'target': f'random {split} images of the target domain',
         }[outputs.style_of(self._method, protocol)]
 
     def _direction(

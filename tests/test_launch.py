@@ -128,6 +128,8 @@ SMALL = {
         *('generator_width=4', 'generator_blocks=1', 'discriminator_width=4', 'projection_width=8'),
         "nce_layers=('padded','block_0')",
     ),
+    'cyclegan_horse2zebra': ('generator_width=4', 'generator_blocks=1', 'discriminator_width=4'),
+    'pix2pix_facades': ('generator_width=4', 'generator_depth=4', 'discriminator_width=4'),
     'stargan_v2_afhq': ('width=4', 'max_width=8', 'mapping_width=8', 'downsamplings=1'),
 }
 
@@ -135,7 +137,8 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize('name', SMALL)
 def test_a_paper_s_config_takes_two_steps_on_made_data(name, tmp_path):
-    data = command.folder_data(tmp_path / 'data')
+    make = command.side_by_side_data if name.startswith('pix2pix') else command.folder_data
+    data = make(tmp_path / 'data')
     out = command.launch(
         f'--config=configs/{name}.py',
         *(f'--config.method.{change}' for change in SMALL[name]),

@@ -217,14 +217,9 @@ def test_the_first_non_finite_term_is_found_and_kept(name):
     assert not np.isfinite(scalars[FIRST_TERM[name]])
 
 
-@pytest.mark.parametrize(
-    'name', [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ('cut', 'pix2pix')]
-)
+@every_method
 def test_another_adversarial_loss_with_every_penalty(name):
-    """What the penalties and losses are is tested in `test_losses.py`; here, that a step takes them.
-
-    By instance and by batch norm; that every method's step is one with them is tested below.
-    """
+    """What the penalties and losses are is tested in `test_losses.py`; here, that a step takes them."""
     options = dict.fromkeys(('r1_weight', 'r2_weight', 'gradient_penalty_weight'), 1.0)
     options |= {'adversarial': 'wasserstein', 'regularize_every': 2}
     experiment = make_experiment(name, method=options)

@@ -163,11 +163,9 @@ def test_another_network_is_named(network, key):
 
 
 def test_masks_add_the_high_passed_detail_of_the_source():
-    module = networks()['generator'].module
     network = networks()['generator']
-    params = jax.jit(network.module.init)(jax.random.key(0), *jax.tree.map(jnp.zeros_like, network.inputs))[
-        'params'
-    ]
+    module, inputs = network.module, jax.tree.map(jnp.zeros_like, network.inputs)
+    params = jax.jit(module.init)(jax.random.key(0), *inputs)['params']
     images = jax.random.uniform(jax.random.key(1), (2, SIZE, SIZE, 3), minval=-1)
     style = jax.random.normal(jax.random.key(2), (2, 4))
 

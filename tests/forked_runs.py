@@ -1,41 +1,23 @@
-"""Trainings as processes of their own, without the seconds that imports take, to be killed in passing.
+"""Trainings as processes of their own, to be killed in passing: `runs.start(data, workdir, train_images=64)`."""
 
-    with ForkedRuns() as runs:
-        run = runs.start(data, workdir, train_images=64)
-
-As a program it imports everything, and forks a process for each line that it reads, before JAX starts any thread.
-"""
-
-import gc
-import json
 import os
 import pathlib
 import resource
 import signal
-import subprocess
 import sys
 import time
-
-import jax
 
 import launch
 from gan_transfer.methods import METHODS
 from gan_transfer.train import train
-from tests import command, smallest
+from tests import command, forks, smallest
 
 
 class ForkedRuns:
     """Starts trainings of `smallest.py`, one at a time."""
 
     def __enter__(self):
-        self._parent = subprocess.Popen(
-            [sys.executable, '-m', 'tests.forked_runs'],
-            cwd=command.ROOT,
-            env=command.two_devices(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._parent = forks.start('tests.forked_runs', command.two_devices())
         return self
 
     def __exit__(self, *_):
@@ -52,8 +34,7 @@ class ForkedRuns:
             'changes': changes,
             'allow_change': allow_change,
         }
-        print(json.dumps({**request, 'output': str(output)}), file=self._parent.stdin, flush=True)
-        return ForkedRun(int(self._parent.stdout.readline()), self._parent.stdout, output)
+        return ForkedRun(forks.fork(self._parent, {**request, 'output': str(output)}), self._parent, output)
 
     def finish(self, *arguments, **options):
         """Runs a training to its end, and returns status and output."""
@@ -64,8 +45,8 @@ class ForkedRuns:
 class ForkedRun:
     """A training under way."""
 
-    def __init__(self, pid, statuses, output):
-        self._pid, self._statuses, self._output = pid, statuses, output
+    def __init__(self, pid, parent, output):
+        self._pid, self._parent, self._output = pid, parent, output
 
     def send(self, number):
         os.kill(self._pid, number)
@@ -90,33 +71,21 @@ class ForkedRun:
 
     def wait(self):
         """Returns the exit status; minus the signal's number where one ended it."""
-        return int(self._statuses.readline())
+        return forks.wait(self._parent)
 
     def output(self):
         return self._output.read_text()
 
 
 def _train(request):
-    output = os.open(request['output'], os.O_WRONLY | os.O_APPEND)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for number in (1, 2):
+        forks.redirect(number, request['output'], os.O_WRONLY | os.O_APPEND)
     launch.quiet_libraries()
     with launch.leave_with_one_line():
         config = smallest.make_config(request['data'], **request['changes'])
         sys.exit(train(config, request['workdir'], allow_change=request['allow_change']))
 
 
-def _serve():
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            _train(json.loads(line))
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
 if __name__ == '__main__':
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
     METHODS[smallest.NAME] = smallest.Smallest
-    gc.freeze()  # the forks look through none of it
-    _serve()
+    forks.serve(_train)

@@ -83,7 +83,7 @@ def smallest_method():
     del METHODS[smallest.NAME]
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def runs():
     """Starts trainings of the smallest method."""
     from tests.forked_runs import ForkedRuns

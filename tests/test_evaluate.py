@@ -90,9 +90,10 @@ def test_another_protocol_of_one_checkpoint_adds_to_the_results(tmp_path):
 @pytest.mark.slow
 def test_training_evaluates_on_the_way_and_keeps_the_best(tmp_path):
     """Interrupted and resumed or not, the same numbers; final and best are told apart."""
+    data = command.side_by_side_data(tmp_path.parent / f'{tmp_path.name}_pairs', test=12)
     config = (
         *command.TINY_CYCLEGAN,
-        '--config.data.domains=openmoji,openmoji_line',
+        *('--config.data.source=folder', f'--config.data.path={data}'),
         '--config.evaluation.protocols=paired_test',
         '--config.evaluation.resamples=5',
         '--config.evaluate_every_images=8',

@@ -15,6 +15,8 @@ import pytest
 from gan_transfer.interruption import Interruption
 from tests import command
 
+# What starts first ends last, in one worker: the waits of some are those of others too.
+pytestmark = pytest.mark.xdist_group('process_ends')
 # The first of two processes asks whether to leave, while the second one is in a hash that takes a minute, where no
 # Python runs, as in a compilation.
 BUSY = """
@@ -112,6 +114,19 @@ def two_of(code):
             process.communicate()
 
 
+@pytest.fixture(scope='module', autouse=True)
+def preparing():
+    """A long preparation, which is under way while other tests run."""
+    with two_of(PREPARING) as both:
+        yield both
+
+
+@pytest.fixture(scope='module', autouse=True)
+def done_early():
+    with two_of(DONE_EARLY) as both:
+        yield both
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_told_to_all_and_the_second_ends_a_process_at_once(number):
     with two_of(BUSY) as (first, second):
@@ -129,12 +144,6 @@ def test_one_signal_ends_a_process_that_has_nothing_to_save():
         assert second.wait(timeout=10) == -signal.SIGTERM
 
 
-def test_a_process_that_is_done_waits_for_one_that_is_not():
-    with two_of(DONE_EARLY) as both:
-        ended = [(process.communicate()[1], process.returncode) for process in both]
-    assert [status for _, status in ended] == [0, 0], ended
-
-
 def test_ctrl_c_ends_the_wait_for_others():
     with two_of(DONE_EARLY) as (first, _):
         assert first.stdout.readline() == 'done\n'
@@ -142,13 +151,6 @@ def test_ctrl_c_ends_the_wait_for_others():
         assert first.poll() is None
         first.send_signal(signal.SIGINT)
         assert first.wait(timeout=20) == 128 + signal.SIGINT
-
-
-@pytest.mark.slow
-def test_the_others_wait_for_a_long_preparation():
-    with two_of(PREPARING) as both:
-        for process in both:
-            assert 'prepared\n' in process.stdout.readlines()  # beside what Gloo tells
 
 
 def test_a_save_that_cannot_begin_ends_the_process_soon(tmp_path):
@@ -232,3 +234,13 @@ def test_ctrl_c_stays_ignored_where_the_process_was_started_so():
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_process_that_is_done_waits_for_one_that_is_not(done_early):
+    ended = [(process.communicate()[1], process.returncode) for process in done_early]
+    assert [status for _, status in ended] == [0, 0], ended
+
+
+def test_the_others_wait_for_a_long_preparation(preparing):
+    for process in preparing:
+        assert 'prepared\n' in process.stdout.readlines()  # beside what Gloo tells

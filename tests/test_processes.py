@@ -20,6 +20,8 @@ from gan_transfer.run_lock import locked
 from tests import command
 from tests.run_folder import about, flip_a_bit, metrics, steps
 
+of_trained = pytest.mark.xdist_group('processes')
+
 
 def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     workdir = tmp_path / 'run'
@@ -186,6 +188,7 @@ def end_well(started):
     return ended[0][1]
 
 
+@of_trained
 def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, tmp_path):
     evaluate = ('--mode=evaluate', f'--workdir={trained}')
     end_well(command.start_all(evaluate))
@@ -204,6 +207,7 @@ def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, t
     assert abs(two - one).max() <= 1
 
 
+@of_trained
 @pytest.mark.parametrize('mode', ['train', 'evaluate'])
 def test_processes_that_found_other_images_unreadable_are_refused(mode, trained, tmp_path):
     """Else they would train on other images than one another, and evaluate other numbers of them."""
@@ -223,6 +227,7 @@ def test_processes_that_found_other_images_unreadable_are_refused(mode, trained,
         assert line.startswith('error: the images that can be read differ from process to process')
 
 
+@of_trained
 def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_before(trained, tmp_path):
     workdir = shutil.copytree(trained, tmp_path / 'run')
     flip_a_bit(workdir / 'checkpoints' / '4' / 'state')

@@ -10,6 +10,7 @@ from gan_transfer import recognizer
 from gan_transfer.data import pets
 from gan_transfer.networks.recognizer import cut_out
 
+pytestmark = pytest.mark.xdist_group('recognizer')
 # What the docstring of the recognizer says of its weights, less what the few images here may differ by.
 EXPECTED = {
     'expression': 0.96,

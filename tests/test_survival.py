@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_is_an_error_or_passed_over(runs, pairs, tmp_path, 
 
 
 def test_an_evaluation_that_is_due_when_a_signal_comes_is_made_when_the_run_goes_on(runs, pairs, tmp_path):
-    often = {'train_images': 240, 'evaluate_every_images': 4, 'sample_every_images': 4}  # at each of 60 steps
+    often = {'train_images': 128, 'evaluate_every_images': 4, 'sample_every_images': 4}  # at each of 32 steps
     assert runs.finish(pairs, tmp_path / 'whole', **often)[0] == 0
     workdir = tmp_path / 'interrupted'
     run = runs.start(pairs, workdir, **often)
@@ -224,7 +224,7 @@ def test_an_evaluation_that_is_due_when_a_signal_comes_is_made_when_the_run_goes
     run.send(signal.SIGTERM)
     assert run.wait() == 128 + signal.SIGTERM, run.output()
     left = steps(workdir)[-1]
-    assert left < 60
+    assert left < 32
     assert about(workdir, left)['owed_evaluation']
     assert metrics(workdir)[-1]['step'] == left
     assert runs.finish(pairs, workdir, **often)[0] == 0

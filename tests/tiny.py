@@ -139,9 +139,10 @@ def _without_optimizers(state):
 def gradients_of(experiment, name, batch_size=BATCH, seed=None, image_size=SIZE, **options):
     # Whole on every device, so that each of several processes sees them.
     whole = jax.jit(lambda tree: tree, out_shardings=sharding.replicated(experiment.mesh))
-    before = jax.device_get(whole(plain_state(experiment).params))
+    state = plain_state(experiment)
+    before = jax.tree.map(np.array, whole(state.params))  # a copy: the step takes the state's memory
     state, scalars = plain_gradient_step(experiment, batch_size=batch_size, **options)(
-        plain_state(experiment),
+        state,
         make_batch(experiment, name, SEEDS.get(name, 0) if seed is None else seed, batch_size, image_size),
         jax.random.key(1),
     )

@@ -11,6 +11,7 @@ from gan_transfer.evaluation.protocols import PROTOCOLS, Protocol, choose
 from tests.evaluation import made_data
 from tests.evaluation.made_data import keep, make_config, make_dataset, make_method, outline
 
+pytestmark = pytest.mark.xdist_group('evaluator')
 REFERENCE = make_method(('source', 'target', 'target_domain'), latent_size=3)
 
 

@@ -17,6 +17,8 @@ from gan_transfer.metrics import paired
 from tests import command
 from tests.evaluation.made_data import SIZE, draw, make_config
 
+pytestmark = pytest.mark.xdist_group('folders')
+
 
 @pytest.fixture(scope='module')
 def folders(tmp_path_factory):

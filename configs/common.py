@@ -131,7 +131,8 @@ def _default(field: dataclasses.Field) -> Any:
 
 def resolve(config: ConfigDict) -> ConfigDict:
     """Brings what a command line can write in several ways into one: `a,b` for a tuple of names."""
-    for part, key in (('data', 'domains'), ('evaluation', 'protocols')):
+    of_method = [('method', key) for key, value in config.method.items() if _are_names(value)]
+    for part, key in (('data', 'domains'), ('evaluation', 'protocols'), *of_method):
         names = ','.join(map(str, config[part][key])).split(',')
         config[part][key] = tuple(name.strip() for name in names if name.strip())
     counts = ','.join(map(str, config.evaluation.counts)).split(',')
@@ -140,3 +141,7 @@ def resolve(config: ConfigDict) -> ConfigDict:
     except ValueError:
         raise UserError(f'evaluation.counts is {",".join(counts)!r}; it takes whole numbers') from None
     return config
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)

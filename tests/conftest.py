@@ -27,7 +27,17 @@ os.environ.setdefault('GAN_TRANSFER_CACHE', str(CACHE))
 
 
 # The rooms of array functions: their shapes and types are checked at every call while the tests run.
-CHECKED = ('image_pool', 'importers', 'losses', 'methods', 'metrics', 'networks', 'optimizer', 'random')
+CHECKED = (
+    'augment',
+    'image_pool',
+    'importers',
+    'losses',
+    'methods',
+    'metrics',
+    'networks',
+    'optimizer',
+    'random',
+)
 jaxtyping.install_import_hook([f'gan_transfer.{room}' for room in CHECKED], 'beartype.beartype')
 
 

@@ -72,20 +72,22 @@ class Smallest(Method):
         noise = jax.random.normal(random.named(given.key, 'noise'), source.shape[1:])
         return {'images': given.networks['generator'](source - mean + 0.1 * noise)[0]}
 
+    def _score(self, given, images):
+        return given.networks['discriminator'](self.shown(given, images))[0]
+
     def discriminator_loss(self, given):
         keys = random.per_sample(given.key, given.batch['slot'])
         fake, pool = image_pool.query(given.memory['pool'], given.forwards['translated']['images'], keys)
         loss, terms = self.discriminator_terms(
-            given, lambda x: given.networks['discriminator'](x)[0], given.batch['paired'], fake
+            given, lambda x: self._score(given, x), given.batch['paired'], fake
         )
         return PhaseOutput(loss, terms, {'pool': pool})
 
     def generator_loss(self, given):
         fake = given.forwards['translated']['images']
-        logits = given.networks['discriminator'](fake)[0]
         mean = jax.lax.pmean(given.batch['source'].mean(), given.axes)
         terms = {
-            'adversarial': losses.generator_adversarial(self.adversarial, logits),
+            'adversarial': losses.generator_adversarial(self.adversarial, self._score(given, fake)),
             'l1': losses.l1(fake, given.batch['paired']) + jnp.where(mean > self.largest_mean, jnp.nan, 0.0),
         }
         return PhaseOutput(sum(terms.values()), terms)

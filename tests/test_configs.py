@@ -274,6 +274,10 @@ def test_names_on_a_command_line_are_split():
     config = common.get_config()
     config.data.domains = ('twemoji,openmoji',)
     assert common.resolve(config).data.domains == ('twemoji', 'openmoji')
+    config.method = common.method('cut', nce_layers=('down_1, block_0',))
+    config.method.scales = (1, 2)
+    method = common.resolve(config).method
+    assert (method.nce_layers, method.scales) == (('down_1', 'block_0'), (1, 2))
     config.evaluation.counts = ('20,30',)
     assert common.resolve(config).evaluation.counts == (20, 30)
     config.evaluation.counts = ('20,a',)

@@ -10,6 +10,7 @@ PACKAGE = 'gan_transfer'
 MODES = ('train', 'evaluate', 'compare', 'translate', 'import_checkpoint', 'compile')
 # Room -> the rooms of the package that it may import beside itself. The others may import all but the modes.
 MAY_IMPORT = {
+    'augment': {'random'},
     'collectives': {'sharding'},
     'configs': {'errors', 'evaluation', 'methods', 'optimizer', 'run_config', 'sharding'},
     'data': {'errors', 'run_config', 'sharding', 'storage'},
@@ -17,7 +18,7 @@ MAY_IMPORT = {
     'image_pool': {'random'},
     'importers': {'methods', 'networks', 'storage'},
     'losses': set(),
-    'methods': {'image_pool', 'losses', 'networks', 'random'},
+    'methods': {'augment', 'image_pool', 'losses', 'networks', 'random'},
     'metrics': set(),
     'networks': set(),
     'optimizer': set(),

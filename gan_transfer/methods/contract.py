@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float, Key
 
-from gan_transfer import losses, random
+from gan_transfer import augment, losses, random
 
 Images = Float[Array, 'b h w c']
 Networks = Mapping[str, Callable[..., tuple[Any, dict[str, Array]]]]  # name -> its application to inputs
@@ -111,6 +111,7 @@ class Method:
       r2_weight: weight of R2, the same on generated images.
       gradient_penalty_weight: weight of WGAN-GP's penalty between them.
       regularize_every: the penalties act every so many steps, so many times stronger (Karras et al. 2020, appendix B).
+      discriminator_augmentation: how images are changed before discriminators see them, some of `augment.KINDS`.
 
     What a class says of itself:
 
@@ -130,6 +131,7 @@ class Method:
     r2_weight: float = 0.0
     gradient_penalty_weight: float = 0.0
     regularize_every: int = 1
+    discriminator_augmentation: tuple[str, ...] = ()
 
     positive: ClassVar[tuple[str, ...]] = ('regularize_every',)
     batch_fields: ClassVar[tuple[str, ...]]
@@ -142,6 +144,7 @@ class Method:
 
     def __post_init__(self) -> None:
         losses.check_adversarial(self.adversarial)
+        augment.check(self.discriminator_augmentation)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int | float):
@@ -196,6 +199,13 @@ class Method:
         """Returns `batch['source']` in the target's style, in about [-1, 1]; deterministic given the key."""
         raise NotImplementedError
 
+    def shown(self, given: PhaseInput, images: Images) -> Images:
+        """Returns images as the discriminators of a phase are shown them: a sample's real and generated ones alike."""
+        if not self.discriminator_augmentation:
+            return images
+        keys = random.per_sample(random.named(given.key, 'shown'), given.batch['slot'])
+        return augment.augment(images, self.discriminator_augmentation, keys)
+
     def discriminator_terms(
         self,
         given: PhaseInput,
@@ -210,7 +220,7 @@ class Method:
 
         Args:
           given: the phase's input, for key and step.
-          score: the discriminator: images to logits.
+          score: the discriminator: images, as they are `shown` to it, to logits.
           real: images of the data set.
           fake: generated images.
           fake_score: the same for generated images, where it differs (by their domain).

@@ -192,9 +192,11 @@ class Cut(FeatureMethod):
         """The discriminator on targets and translations, its adversarial terms halved."""
         real, network = given.batch['target'], given.networks['discriminator']
         fake = given.forwards['translated']['images'][: len(real)]
-        loss, terms = self.discriminator_terms(given, lambda x: network(x)[0], real, fake, weight=0.5)
+        loss, terms = self.discriminator_terms(
+            given, lambda x: network(self.shown(given, x))[0], real, fake, weight=0.5
+        )
         added, more = self.feature_game.discriminator_terms(
-            given.networks, 'feature_discriminator', real, fake
+            given.networks, 'feature_discriminator', self.shown(given, real), self.shown(given, fake)
         )
         return PhaseOutput(loss + 0.5 * added, {**terms, **more})
 
@@ -202,7 +204,8 @@ class Cut(FeatureMethod):
         """Equation 5: the adversarial term and PatchNCE, the latter on source and target images."""
         translated, count = given.forwards['translated'], len(given.batch['source'])
         images = translated['images']
-        logits = given.networks['discriminator'](images[:count])[0]
+        shown = self.shown(given, images[:count])
+        logits = given.networks['discriminator'](shown)[0]
         adversarial = losses.generator_adversarial(self.adversarial, logits)
         per_image = self._patch_nce(given, images, translated)
         terms = {'adversarial': adversarial, 'nce': per_image[:count].mean()}
@@ -216,6 +219,7 @@ class Cut(FeatureMethod):
             source = _mirror(translated['mirrored'] > 0, source)
         added, more = self.feature_game.generator_terms(
             *(given.networks, 'feature_discriminator', images[:count]),
+            shown=shown,
             sources=source,
             key=given.key,
         )

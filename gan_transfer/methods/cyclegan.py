@@ -153,7 +153,8 @@ class CycleGan(FeatureMethod):
         for here, there in ('ab', 'ba'):
             forward = given.networks[f'generator_{here}_to_{there}']
             back = given.networks[f'generator_{there}_to_{here}']
-            logits = given.networks[f'discriminator_{there}'](translated[there])[0]
+            shown = self.shown(given, translated[there])
+            logits = given.networks[f'discriminator_{there}'](shown)[0]
             terms = {
                 'adversarial': losses.generator_adversarial(self.adversarial, logits),
                 'cycle': losses.l1(back(translated[there])[0], real[here]),
@@ -161,6 +162,7 @@ class CycleGan(FeatureMethod):
             loss += terms['adversarial'] + factor[here] * self.cycle_weight * terms['cycle']
             added, more = self.feature_game.generator_terms(
                 *(given.networks, f'feature_discriminator_{there}', translated[there]),
+                shown=shown,
                 sources=real[here],
                 key=random.named(given.key, there),
             )
@@ -182,10 +184,11 @@ class CycleGan(FeatureMethod):
                 fake, memory[pool] = image_pool.query(given.memory[pool], fake, keys)
             network = given.networks[f'discriminator_{domain}']
             total, terms = self.discriminator_terms(
-                given, lambda x, n=network: n(x)[0], real[domain], fake, weight=0.5
+                given, lambda x, n=network: n(self.shown(given, x))[0], real[domain], fake, weight=0.5
             )
             added, more = self.feature_game.discriminator_terms(
-                given.networks, f'feature_discriminator_{domain}', real[domain], fake
+                *(given.networks, f'feature_discriminator_{domain}'),
+                *(self.shown(given, images) for images in (real[domain], fake)),
             )
             loss += total + 0.5 * added
             scalars |= {f'{name}_{domain}': value for name, value in {**terms, **more}.items()}

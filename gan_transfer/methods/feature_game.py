@@ -124,8 +124,8 @@ class FeatureGame:
         Args:
           networks: all of the method's.
           discriminator: the judge's name among them.
-          real: images of the data set.
-          fake: generated images.
+          real: images of the data set, as the judge is shown them.
+          fake: generated images, likewise.
           domains: of real and fake images, where there are several.
         """
         if not self.network:
@@ -156,6 +156,7 @@ class FeatureGame:
         discriminator: str,
         images: Images,
         *,
+        shown: Images,
         sources: Images,
         key: Key[Array, ''],
         domain: Int[Array, 'b'] | None = None,
@@ -167,6 +168,7 @@ class FeatureGame:
           networks: all of the method's.
           discriminator: the name of the features' judge among them.
           images: generated ones.
+          shown: the same as the judge is shown them.
           sources: what they were made from, to be kept where it is.
           key: of the places that are compared with the sources.
           domain: the images', where there are several.
@@ -174,17 +176,21 @@ class FeatureGame:
         """
         if not self.network:
             return jnp.zeros(()), {}
-        features = self._features(networks, images)
-        logits = self._judge(networks, discriminator, features, domain)
+        judged = self._features(networks, shown)
+        logits = self._judge(networks, discriminator, judged, domain)
         adversarial = functools.partial(losses.generator_adversarial, self.adversarial)
         terms = {'feature_adversarial': _over_layers(adversarial, logits)}
         loss = self.weight * terms['feature_adversarial']
+        matched = targets is not None and self.moments_weight
+        if not matched and not self.contrast_weight:
+            return loss, terms
+        features = judged if shown is images else self._features(networks, images)
 
         def compared(layers: slice, others: Images) -> tuple[Maps, Maps]:
             names, theirs = LAYERS[self.network][layers], self._features(networks, others)
             return {name: features[name] for name in names}, {name: theirs[name] for name in names}
 
-        if targets is not None and self.moments_weight:
+        if matched:
             terms['moments'] = losses.moment_matching(*compared(MATCHED, targets))
             loss += self.moments_weight * terms['moments']
         if self.contrast_weight:

@@ -122,7 +122,7 @@ class Pix2Pix(Method):
     def _score(self, given: PhaseInput, images: Images) -> Array:
         """Returns the discriminator's logits of images beside their sources (equation 1)."""
         pair = jnp.concatenate([given.batch['source'], images], axis=-1)
-        return given.networks['discriminator'](pair, given.axes)[0]
+        return given.networks['discriminator'](self.shown(given, pair), given.axes)[0]
 
     def discriminator_loss(self, given: PhaseInput) -> PhaseOutput:
         """Equation 1 for the discriminator, halved to slow it down against the generator (section 3.3)."""

@@ -104,12 +104,8 @@ class StarGanV2(FeatureMethod):
     moments_weight: float = 0.0
 
     positive: ClassVar[tuple[str, ...]] = (
-        'regularize_every',
-        'diversity_images',
-        'latent_length',
-        'style_size',
-        'mapping_width',
-        'max_width',
+        *('regularize_every', 'diversity_images', 'latent_length'),
+        *('style_size', 'mapping_width', 'max_width'),
     )
     fully_convolutional: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 1
@@ -246,15 +242,16 @@ class StarGanV2(FeatureMethod):
     def discriminator_loss(self, name: str, given: PhaseInput) -> PhaseOutput:
         """Equation 1 with R1: sources are real in their own domain, translations are fake in the target domain."""
         batch, discriminator = given.batch, given.networks['discriminator']
-        fake = given.forwards[f'translated_{name}']['images']
+        real, fake = batch['source'], given.forwards[f'translated_{name}']['images']
         # Source and target domains differ sample by sample, so each set of images is scored by its own logits.
         domains = batch['source_domain'], batch['target_domain']
-        real_score, fake_score = (lambda x, domain=domain: discriminator(x, domain)[0] for domain in domains)
-        loss, terms = self.discriminator_terms(
-            given, real_score, batch['source'], fake, fake_score=fake_score
+        real_score, fake_score = (
+            lambda x, domain=domain: discriminator(self.shown(given, x), domain)[0] for domain in domains
         )
+        loss, terms = self.discriminator_terms(given, real_score, real, fake, fake_score=fake_score)
+        shown = (self.shown(given, images) for images in (real, fake))
         added, more = self.feature_game.discriminator_terms(
-            given.networks, 'feature_discriminator', batch['source'], fake, domains
+            given.networks, 'feature_discriminator', *shown, domains
         )
         return PhaseOutput(loss + added, {**terms, **more})
 
@@ -264,7 +261,8 @@ class StarGanV2(FeatureMethod):
         translated = given.forwards[f'translated_{name}']
         source, domain = batch['source'], batch['target_domain']
         style, images = translated['style'], translated['images']
-        logits, features = networks['discriminator'](images, domain)
+        shown = self.shown(given, images)
+        logits, features = networks['discriminator'](shown, domain)
         own_style = networks['style_encoder'](source, batch['source_domain'])[0]
         terms = {
             'adversarial': losses.generator_adversarial(self.adversarial, logits),
@@ -275,13 +273,14 @@ class StarGanV2(FeatureMethod):
         added, more = self.feature_game.generator_terms(
             *(networks, 'feature_discriminator', images),
             domain=domain,
+            shown=shown,
             sources=source,
             targets=batch['target'] if name == 'reference' else None,
             key=given.key,
         )
         loss, terms = loss + added, {**terms, **more}
         if self.matching_weight and name == 'reference':
-            target_features = networks['discriminator'](batch['target'], domain)[1]
+            target_features = networks['discriminator'](self.shown(given, batch['target']), domain)[1]
             terms['matching'] = losses.feature_matching(features, target_features)
             loss += self.matching_weight * terms['matching']
         if self.diversity_weight:

@@ -72,7 +72,9 @@ def test_every_layer_counts_the_same_however_many_places_it_has():
     assert terms['feature_fake'] == terms['feature_real'] == 0.5
     assert loss == 1
     assert terms['feature_fake_sign'] == 0  # all textures are on the side of real images, no parts
-    loss, terms = game.generator_terms(networks, 'judge', images, sources=images, key=jax.random.key(0))
+    loss, terms = game.generator_terms(
+        *(networks, 'judge', images), shown=images, sources=images, key=jax.random.key(0)
+    )
     assert loss == terms['feature_adversarial'] == 0.5
 
 
@@ -175,3 +177,26 @@ def test_sources_are_real_in_their_own_domain_and_translations_fake_in_the_targe
     terms = played(name, options, 'discriminator', networks=Stubs(by_domain)).scalars
     assert terms['feature_real'] == (0 - 1) ** 2
     assert terms['feature_fake'] == 10**2
+
+
+def test_the_judge_is_shown_other_images_than_those_that_are_compared():
+    """Augmented ones; contrast and moments are of the images as they are."""
+    images, shown = jnp.zeros((1, 8, 8, 3)), jnp.ones((1, 8, 8, 3))
+    seen, judged = [], []
+
+    def frozen(x):
+        seen.append(x)
+        return x, dict.fromkeys(feature_game.LAYERS['alexnet'], x)
+
+    def judge(*features):
+        judged.extend(features)
+        return tuple(x.mean(-1, keepdims=True) for x in features), {}
+
+    networks = {feature_game.FEATURES: frozen, 'judge': judge}
+    options = {'shown': shown, 'sources': images, 'targets': images, 'key': jax.random.key(0)}
+    plain, compared = FeatureGame('alexnet', 'lsgan'), FeatureGame('alexnet', 'lsgan', 1.0, 1.0, 1.0)
+    plain.generator_terms(networks, 'judge', images, **options)
+    assert [bool((x == shown).all()) for x in seen] == [True]
+    _, terms = compared.generator_terms(networks, 'judge', images, **options)
+    assert terms['moments'] == 0
+    assert all(bool((x == shown).all()) for x in judged)

@@ -3,7 +3,7 @@
     python -m tests.gradients METHODS LAYOUTS [COORDINATOR PROCESS_COUNT PROCESS_INDEX]
 
 prints a line `METHOD DATAxFSDPxSPATIAL equal` for each; a difference is an error. `METHOD:features` plays the second
-game too.
+game too, and shows discriminators augmented images.
 """
 
 import sys
@@ -11,14 +11,18 @@ import sys
 import jax
 import numpy as np
 
-from gan_transfer import sharding
+from gan_transfer import augment, sharding
 from gan_transfer.methods import feature_game
 from tests.tiny import SIZE, assert_close, gradients_of, make_experiment
 
 BATCH_SIZE = 8
 # With the first batch, a value of CycleGAN's lies so near to a kink of its loss that rounding decides on its side.
 SEED = 1
-FEATURES = {'feature_network': 'alexnet', 'contrast_weight': 1.0}
+FEATURES = {
+    'feature_network': 'alexnet',
+    'contrast_weight': 1.0,
+    'discriminator_augmentation': tuple(augment.KINDS),
+}
 PLACES = 8  # fewer than the maps have, so that all devices must draw the same
 
 

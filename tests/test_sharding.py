@@ -157,7 +157,8 @@ def equal_ones(*processes):
     return [[line for line in out.splitlines() if line.endswith(' equal')] for out, _ in results]
 
 
-# With an image pool; with batch statistics; with contrasts of places, in the generator's features and a frozen one's.
+# With an image pool; with batch statistics; with contrasts of places, in the generator's features and a frozen one's,
+# and with augmentation.
 METHODS = [(name, ('8x1x1', '2x4x1', '2x2x2')) for name in ('cyclegan', 'pix2pix')] + [
     ('cut:features', ('2x2x2',))
 ]

@@ -72,25 +72,33 @@ def start(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})
     )
 
 
-def start_all(
-    arguments: Sequence[str],
-    count: int = 2,
+def start_both(*arguments: str) -> list[subprocess.Popen]:
+    """Starts two processes of launch.py as one run, of one device each."""
+    return [start(*own, environment=environment) for own, environment in _of_one_run(arguments)]
+
+
+def fork_both(
+    *arguments: str,
     environment: Mapping[str, str] = MappingProxyType({}),
-    environments: Sequence[Mapping[str, str]] = (),
-) -> list[subprocess.Popen]:
-    """Starts so many processes of launch.py as one run, of one device each; `environments` are of each one's own."""
-    port = free_port()
-    flags = '--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1'
-    here = {'XLA_FLAGS': flags, 'JAX_COORDINATOR_BIND_ADDRESS': f'127.0.0.1:{port}', **environment}
-    where = (f'--coordinator=127.0.0.1:{port}', f'--process_count={count}')
-    own = environments or [{}] * count
+    environments: Sequence[Mapping[str, str]] = ({}, {}),
+) -> list[forked_launch.Launched]:
+    """Forks them, which saves them their imports, with more in their environment; `environments` are of each one's."""
     return [
-        start(*arguments, *where, f'--process_index={index}', environment={**here, **own[index]})
-        for index in range(count)
+        forked_launch.Launched(_parent(), *own, environment={**shared, **environment, **more})
+        for (own, shared), more in zip(_of_one_run(arguments), environments, strict=True)
     ]
 
 
-def end(process: subprocess.Popen) -> tuple[int, str, list[str]]:
+def _of_one_run(arguments: Sequence[str]) -> list[tuple[tuple[str, ...], dict[str, str]]]:
+    """Returns the arguments and the environment of each of two processes that are one run."""
+    port = free_port()
+    flags = '--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1'
+    environment = {'XLA_FLAGS': flags, 'JAX_COORDINATOR_BIND_ADDRESS': f'127.0.0.1:{port}'}
+    where = (f'--coordinator=127.0.0.1:{port}', '--process_count=2')
+    return [((*arguments, *where, f'--process_index={index}'), environment) for index in range(2)]
+
+
+def end(process: subprocess.Popen | forked_launch.Launched) -> tuple[int, str, list[str]]:
     """Returns status, output and lines of the standard error; a process that hangs is killed and fails the test."""
     try:
         out, err = process.communicate(timeout=240)
@@ -110,8 +118,9 @@ def launch(
     *arguments: str, status: int = 0, environment: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess:
     """Runs launch.py, with more in its environment, to its end, which must be with `status`."""
-    found, out, err = forked_launch.run(_parent(), *arguments, environment=environment)
-    assert found == status, f'exit status {found}\n{out}\n{err}'
+    process = forked_launch.Launched(_parent(), *arguments, environment=environment)
+    out, err = process.communicate()
+    assert process.returncode == status, f'exit status {process.returncode}\n{out}\n{err}'
     return subprocess.CompletedProcess(arguments, status, out, err)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -23,18 +24,49 @@ def start(environment: Mapping[str, str]) -> subprocess.Popen:
     return parent
 
 
-def run(
-    parent: subprocess.Popen, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
-) -> tuple[int, str, str]:
-    """Runs launch.py to its end; returns its exit status and what it wrote on standard output and error.
+class Launched:
+    """A process of launch.py, with what the tests use of `subprocess.Popen`.
 
     What `environment` adds comes behind the imports.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        forks.fork(parent, [folder, dict(environment), *arguments])
-        status = forks.wait(parent)
-        out, err = (pathlib.Path(folder, name).read_text() for name in ('out', 'err'))
-    return status, out, err
+
+    def __init__(
+        self,
+        parent: subprocess.Popen,
+        *arguments: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ):
+        self._parent = parent
+        self._written = tempfile.TemporaryDirectory()
+        self._process = forks.fork(parent, [self._written.name, dict(environment), *arguments])
+        self.returncode = None
+
+    def poll(self) -> int | None:
+        """Returns the exit status; None while there is none."""
+        if self.returncode is None and forks.ended(self._process):
+            self.returncode = forks.wait(self._parent, self._process)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self._process, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = SECONDS + 30) -> tuple[str, str]:
+        """Waits for the end, and returns, once, what was written on standard output and error.
+
+        Raises:
+          subprocess.TimeoutExpired: where that takes longer.
+        """
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired('launch.py', timeout)
+            time.sleep(0.01)
+        with self._written as folder:
+            return pathlib.Path(folder, 'out').read_text(), pathlib.Path(folder, 'err').read_text()
 
 
 def _launch(request: list) -> None:

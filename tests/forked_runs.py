@@ -14,7 +14,7 @@ from tests import command, forks, smallest
 
 
 class ForkedRuns:
-    """Starts trainings of `smallest.py`, one at a time."""
+    """Starts trainings of `smallest.py`."""
 
     def __enter__(self):
         self._parent = forks.start('tests.forked_runs', command.two_devices())
@@ -66,12 +66,12 @@ class ForkedRun:
         resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def ended(self):
-        """Whether the process has ended; its parent has not been told, so that nobody else has its number."""
-        return pathlib.Path(f'/proc/{self._pid}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
+        """Whether the process has ended, before anybody waited for it."""
+        return forks.ended(self._pid)
 
     def wait(self):
         """Returns the exit status; minus the signal's number where one ended it."""
-        return forks.wait(self._parent)
+        return forks.wait(self._parent, self._pid)
 
     def output(self):
         return self._output.read_text()

@@ -1,7 +1,7 @@
 """Processes forked from one that has imported everything, before JAX starts any thread: without the seconds of imports.
 
-The parent is a module of the tests that ends in `serve`. For each line that it reads it forks, and answers with the
-process's number and then, when that has ended, its status.
+The parent is a module of the tests that ends in `serve`. It forks at each line that it reads, and answers with the
+process's number; at a line with such a number it waits for that process and answers with its status.
 """
 
 import gc
@@ -29,26 +29,35 @@ def start(module: str, environment: Mapping[str, str]) -> subprocess.Popen:
 
 
 def fork(parent: subprocess.Popen, request: Any) -> int:
-    """Lets the parent fork a process for `request`, which is JSON; returns its number. One at a time."""
+    """Lets the parent fork a process for `request`, JSON that is no number; returns the process's."""
     print(json.dumps(request), file=parent.stdin, flush=True)
     return int(parent.stdout.readline())
 
 
-def wait(parent: subprocess.Popen) -> int:
-    """Returns the status of the process that was forked last; minus the signal's number where one ended it."""
+def ended(process: int) -> bool:
+    """Whether a process has ended that is not waited for yet: until then nobody else gets its number."""
+    return pathlib.Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
+
+
+def wait(parent: subprocess.Popen, process: int) -> int:
+    """Returns the status of a process, once, when it has ended; minus the signal's number where one ended it."""
+    print(process, file=parent.stdin, flush=True)
     return int(parent.stdout.readline())
 
 
 def serve(run: Callable[[Any], None]) -> None:
-    """Runs `run(request)` in a process of its own for each line of the standard input."""
+    """Runs `run(request)` in a process of its own for each request on the standard input."""
     gc.freeze()  # the forks look through nothing of what is there
     for line in sys.stdin:
+        request = json.loads(line)
+        if isinstance(request, int):
+            print(os.waitstatus_to_exitcode(os.waitpid(request, 0)[1]), flush=True)
+            continue
         child = os.fork()
         if not child:
-            run(json.loads(line))
+            run(request)
             sys.exit()
         print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 def redirect(number: int, path: str | os.PathLike, flags: int) -> None:

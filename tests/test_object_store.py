@@ -131,7 +131,7 @@ def test_two_processes_share_a_run_in_the_store(store, tmp_path):
     half = (*wanted, '--config.train_images=32')
 
     def train(place, environment, *arguments):
-        processes = command.start_all((*arguments, f'--workdir={place}'), environment=environment)
+        processes = command.fork_both(*arguments, f'--workdir={place}', environment=environment)
         ends = [command.end(process) for process in processes]
         assert [status for status, _, _ in ends] == [0, 0], ends
         return ends[0][1]

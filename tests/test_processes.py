@@ -30,7 +30,7 @@ def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
         '--config.checkpoint_every_images=40',
         f'--workdir={workdir}',
     )
-    first, second = command.start_all([*arguments, '--config.train_images=400000'])
+    first, second = command.start_both(*arguments, '--config.train_images=400000')
     while not steps(workdir) and first.poll() is None:
         time.sleep(0.1)
     second.kill()
@@ -47,7 +47,7 @@ def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     # A best and a newest checkpoint of one step, written side by side.
     evaluated = ('--config.evaluate_every_images=40', '--config.evaluation.protocols=paired_test')
     more = [*arguments, f'--config.train_images={seen + 40}', '--allow_config_change', *evaluated]
-    (status, out, lines), (other_status, other_out, other_lines) = map(command.end, command.start_all(more))
+    (status, out, lines), (other_status, other_out, other_lines) = map(command.end, command.fork_both(*more))
     assert (status, other_status) == (0, 0), lines + other_lines
     assert int(re.search(r'resuming at (\d+) images', out)[1]) > 0
     assert out.splitlines()[-1].endswith('.png')
@@ -64,7 +64,7 @@ def test_a_mistake_is_one_line_of_every_process(tmp_path):
         '--config.mesh.fsdp=3',
         f'--workdir={tmp_path / "run"}',
     )
-    for status, _, lines in map(command.end, command.start_all(mesh)):
+    for status, _, lines in map(command.end, command.start_both(*mesh)):
         assert status == 2
         assert len(lines) == 1
         assert 'mesh.fsdp x mesh.spatial is 3 x 1 = 3, which does not divide the 2 device(s)' in lines[0]
@@ -133,7 +133,7 @@ def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
     """The first process finds the run locked, while the other one waits for it."""
     arguments = (*command.tiny_training(command.folder_data(tmp_path / 'data')), f'--workdir={tmp_path}')
     with locked(str(tmp_path)):
-        (status, _, lines), (other_status, _, other_lines) = map(command.end, command.start_all(arguments))
+        (status, _, lines), (other_status, _, other_lines) = map(command.end, command.fork_both(*arguments))
     assert status == 2
     assert 'is being trained' in lines[-1]
     assert not [line for line in lines if 'killed' in line]
@@ -149,7 +149,7 @@ def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
         *('--config.train_images=400000', '--config.evaluate_every_images=4', f'--workdir={workdir}'),
         '--config.evaluation.protocols=paired_test',
     )
-    first, second = command.start_all(arguments)
+    first, second = command.fork_both(*arguments)
     while not steps(workdir, 'best') and first.poll() is None:
         time.sleep(0.1)
     second.send_signal(signal.SIGTERM)
@@ -161,7 +161,7 @@ def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
 
     end = (f'--config.train_images={4 * left + 4}', '--allow_config_change')
     (status, out, lines), (other_status, _, other_lines) = map(
-        command.end, command.start_all((*arguments, *end))
+        command.end, command.fork_both(*arguments, *end)
     )
     assert (status, other_status) == (0, 0), lines + other_lines
     assert [line['step'] for line in metrics(workdir) if 'evaluation/paired_test/psnr' in line][-2:] == [
@@ -175,9 +175,7 @@ def trained(tmp_path_factory):
     """A run of two processes with two checkpoints, each of whose arrays both have written."""
     place = tmp_path_factory.mktemp('two')
     arguments = (*command.two_processes_training(place / 'data'), f'--workdir={place / "run"}')
-    end_well(
-        command.start_all((*arguments, '--config.train_images=16', '--config.checkpoint_every_images=8'))
-    )
+    end_well(command.fork_both(*arguments, '--config.train_images=16', '--config.checkpoint_every_images=8'))
     return place / 'run'
 
 
@@ -191,7 +189,7 @@ def end_well(started):
 @of_trained
 def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, tmp_path):
     evaluate = ('--mode=evaluate', f'--workdir={trained}')
-    end_well(command.start_all(evaluate))
+    end_well(command.fork_both(*evaluate))
     path = trained / 'evaluation.json'
     found = json.loads(path.read_text())['protocols']
     command.launch(*evaluate)
@@ -201,7 +199,7 @@ def test_evaluation_and_translation_of_two_processes_are_those_of_one(trained, t
 
     source = command.write(tmp_path / 'source.png', command.picture(0, 32, 32))
     translate = ('--mode=translate', f'--workdir={trained}', f'--source={source}')
-    end_well(command.start_all((*translate, f'--output={tmp_path / "two.png"}')))
+    end_well(command.fork_both(*translate, f'--output={tmp_path / "two.png"}'))
     command.launch(*translate, f'--output={tmp_path / "one.png"}')
     two, one = (np.asarray(PIL.Image.open(tmp_path / name), np.int32) for name in ('two.png', 'one.png'))
     assert abs(two - one).max() <= 1
@@ -221,7 +219,7 @@ def test_processes_that_found_other_images_unreadable_are_refused(mode, trained,
     find_unreadable(root, {key: root / key}, tmp_path / 'other', 1, broken)
     more = ('--config.data.max_corrupt_share=0.5', '--allow_config_change')
     arguments = (f'--mode={mode}', f'--workdir={trained}', *more)
-    for status, _, lines in map(command.end, command.start_all(arguments, environments=caches)):
+    for status, _, lines in map(command.end, command.fork_both(*arguments, environments=caches)):
         assert status == 2
         (line,) = (line for line in lines if line.startswith('error: '))
         assert line.startswith('error: the images that can be read differ from process to process')
@@ -231,7 +229,7 @@ def test_processes_that_found_other_images_unreadable_are_refused(mode, trained,
 def test_damage_is_told_by_two_processes_which_then_go_on_from_the_checkpoint_before(trained, tmp_path):
     workdir = shutil.copytree(trained, tmp_path / 'run')
     flip_a_bit(workdir / 'checkpoints' / '4' / 'state')
-    ended = [command.end(process) for process in command.start_all((f'--workdir={workdir}',))]
+    ended = [command.end(process) for process in command.fork_both(f'--workdir={workdir}')]
     assert 2 in [status for status, _, _ in ended]
     assert all(status for status, _, _ in ended)
     told = [line for _, _, lines in ended for line in lines if 'the checkpoint of step 4 is damaged' in line]

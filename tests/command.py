@@ -55,9 +55,7 @@ def without_times(metrics: str) -> list[dict[str, Any]]:
 def two_devices() -> dict[str, str]:
     """Two devices, so that every run is one over several."""
     flags = '--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=2'
-    # A start compiles many small programs, which the processes of other tests want too.
-    kept = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
-    return {**os.environ, **kept, 'XLA_FLAGS': flags, 'COLUMNS': '160'}
+    return {**os.environ, 'XLA_FLAGS': flags, 'COLUMNS': '160'}
 
 
 def start(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> subprocess.Popen:

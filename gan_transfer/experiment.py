@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 from gan_transfer import data, processes, random, sharding, step
 from gan_transfer.errors import from_user
 from gan_transfer.importers import feature_weights
-from gan_transfer.methods import METHODS
+from gan_transfer.methods import METHODS, names
 from gan_transfer.methods.contract import Method, Network, NetworkSettings
 from gan_transfer.optimizer import Optimizer, make_optimizer
 from gan_transfer.state import SIDES, Fault, GanState, Params, SideState, copy
@@ -128,6 +128,7 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
         rematerialize=config.rematerialize,
     )
     networks = method.networks(settings)
+    names.check(method, networks)
     for name in config.optimizer.networks:
         if name not in networks:
             raise ValueError(f'optimizer.networks has {name!r}; the networks are {", ".join(networks)}')

@@ -62,9 +62,10 @@ def choose_samples(
         return load(images[name][int(order[name][place % len(order[name])])])
 
     if 'target' in fields:
-        row_domains = [i % len(domains) for i in range(rows)]
+        from_domains, to_domains = (sorted(set(ends)) for ends in zip(*directions, strict=True))
+        row_domains = [from_domains[i % len(from_domains)] for i in range(rows)]
         sources = np.stack([example(domain, i) for i, domain in enumerate(row_domains)])
-        column_domains = [i % len(domains) for i in range(columns)]
+        column_domains = [to_domains[i % len(to_domains)] for i in range(columns)]
         # From behind the rows' own images, as long as there are any: none of them is a row's truth.
         left = {domain: max(len(order[domains[domain]]) - rows, 1) for domain in column_domains}
         targets = np.stack(
@@ -73,7 +74,6 @@ def choose_samples(
         batch = {
             'source': np.repeat(sources, columns, axis=0),
             'target': np.tile(targets, (rows, 1, 1, 1)),
-            'source_domain': np.repeat(np.int32(row_domains), columns),
             'target_domain': np.tile(np.int32(column_domains), rows),
         }
         return Samples(_only(batch, fields), sources, targets, None)
@@ -84,7 +84,6 @@ def choose_samples(
         truths = np.stack([example(domain, i) for i, domain in enumerate(target_domains)])
     batch = {
         'source': sources,
-        'source_domain': np.int32(row_domains),
         'target_domain': np.int32(target_domains),
     }
     return Samples(_only(batch, fields), sources, None, truths)

@@ -24,12 +24,21 @@ TrainStep = Callable[[GanState, dict[str, jax.Array], jax.Array], tuple[GanState
 
 
 def network_view(networks: dict[str, Network], params: dict[str, Params]) -> Networks:
-    """Returns, by name, each network as a function of its inputs alone."""
+    """Returns, by name, each network that there are parameters of as a function of its inputs alone."""
 
     def bind(name: str) -> Callable[..., Any]:
         return lambda *inputs: networks[name].module.apply({'params': params[name]}, *inputs)
 
-    return {name: bind(name) for name in networks}
+    return _Views({name: bind(name) for name in networks if name in params})
+
+
+class _Views(dict):
+    """Networks by name; one that is not there is told with those that are."""
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        raise ValueError(
+            f'there is no network {name!r} here, but {", ".join(self)}; a shared forward pass has those that it names'
+        )
 
 
 def to_model_batch(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -95,7 +104,9 @@ class _Gradients:
         )
 
     def _run(self, forward: Forward, params: dict[str, Params], part: dict[str, Any]) -> Any:
-        return forward.function(self._given(forward.name, params, part))
+        # By no other network than it names, through which no phase would differentiate.
+        own = {name: params[name] for name in forward.networks}
+        return forward.function(self._given(forward.name, own, part))
 
     def _loss(
         self, phase: Phase, params: dict[str, Params], forwards: dict[str, Any], part: dict[str, Any]

@@ -39,8 +39,8 @@ def config():
     return types.SimpleNamespace(seed=0, sample_rows=4, sample_columns=3)
 
 
-def choose(dataset, fields, config):
-    return pictures.choose_samples(dataset, fields, ((0, 1), (1, 0)), lambda example: example.image, config)
+def choose(dataset, fields, config, directions=((0, 1), (1, 0))):
+    return pictures.choose_samples(dataset, fields, directions, lambda example: example.image, config)
 
 
 def domain_and_index(images):
@@ -69,6 +69,13 @@ def test_targets_across_and_never_the_truth(dataset, config, length):
     np.testing.assert_array_equal(grid[:SIZE, 2 * step : 2 * step + SIZE], samples.targets[1])
     expected = samples.sources[3] // 2 + samples.targets[1] // 2
     np.testing.assert_array_equal(grid[4 * step : 4 * step + SIZE, 2 * step : 2 * step + SIZE], expected)
+
+
+def test_sources_and_targets_are_of_the_domains_that_are_translated(dataset, config):
+    samples = choose(dataset, ('source', 'target', 'target_domain'), config, directions=((1, 0),))
+    assert {domain for domain, _ in domain_and_index(samples.sources)} == {1}
+    assert {domain for domain, _ in domain_and_index(samples.targets)} == {0}
+    assert set(samples.batch['target_domain'].tolist()) == {0}
 
 
 def test_without_target_images_the_truth_is_shown(dataset, config):

@@ -100,7 +100,6 @@ def translate_all(
     for count, indices in in_batches(len(sources), config.evaluate_batch_size):
         fixed = {
             'source': load(sources, indices),
-            'source_domain': np.full(len(indices), source, np.int32),
             'target_domain': np.full(len(indices), target, np.int32),
         }
         fixed = {name: fixed[name] for name in method.translate_fields if name in fixed}

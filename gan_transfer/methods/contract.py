@@ -20,7 +20,14 @@ Score = Callable[[Images], Array]  # a discriminator: images to logits
 
 
 class NetworkSettings(NamedTuple):
-    """What the networks depend on beside the method's hyper-parameters."""
+    """What the networks depend on beside the method's hyper-parameters.
+
+    Attributes:
+      image_size: height and width of the images of a training.
+      domains: how many the data has.
+      dtype: what convolutions and linear layers compute in; parameters, outputs and terms of losses are float32.
+      rematerialize: whether the larger networks compute features again in the backward pass, in place of keeping them.
+    """
 
     image_size: int
     domains: int
@@ -29,7 +36,7 @@ class NetworkSettings(NamedTuple):
 
 
 class Network(NamedTuple):
-    """One network of a method.
+    """One network of a method, which is applied by its module's `__call__`; an autoencoder is two.
 
     Attributes:
       side: 'generator' or 'discriminator'.
@@ -83,7 +90,7 @@ class Forward(NamedTuple):
     """A forward pass of generator-side networks whose outputs several phases use: run once.
 
     A phase that trains one of `networks` differentiates through the pass, taken at the current parameters; any
-    other phase takes the outputs last made in this step, as constants.
+    other phase takes the outputs last made in this step, as constants. `function` is given these networks alone.
     """
 
     name: str
@@ -118,8 +125,9 @@ class Method:
       positive: the numbers among the above that must be above 0; no other may be below.
       batch_fields: what a batch of a training has to have, of `data.pipeline.FIELDS`.
       sampling: how its images are drawn, of `data.pipeline.SAMPLINGS`; `make_pipeline` says what each gives.
-      translate_fields: what a batch to translate has to have: 'source', and of 'target', 'target_domain', 'latent' and
-        'mask' those that say in which style.
+      translate_fields: what a batch to translate has to have: 'source', and of 'target', 'target_domain' and 'mask'
+        those that say in which style. Where there are latent codes it may have a 'latent' in place of a 'target'; the
+        domain that a source is of nobody tells.
       style_networks: what reads a style: 'target' and 'latent' -> the network, where the generator does not itself.
       fully_convolutional: whether it translates images of any size, or of its training's only.
       size_multiple: what height and width of an image to translate must be a multiple of.

@@ -9,7 +9,7 @@ import numpy as np
 from tests.reference.weights import reference_weight
 
 FOLDER = pathlib.Path(__file__).parent
-OWN: tuple[str, ...] = ()  # methods that are this project's: no paper's code to compare with
+OWN: tuple[str, ...] = ()  # methods that are compared with no paper's code, and say so in their docstring
 
 
 class Case(NamedTuple):

@@ -129,7 +129,7 @@ class Method:
         those that say in which style. Where there are latent codes it may have a 'latent' in place of a 'target'; the
         domain that a source is of nobody tells.
       style_networks: what reads a style: 'target' and 'latent' -> the network, where the generator does not itself.
-      fully_convolutional: whether it translates sources of any size, or of its training's only, which target images have.
+      fully_convolutional: whether it translates sources of any size, or of its training's only, as target images are.
       size_multiple: what height and width of an image to translate must be a multiple of.
       most_domains: that it translates between; all methods need two.
     """

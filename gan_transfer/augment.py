@@ -4,6 +4,8 @@ A discriminator learns a few hundred images by heart, and then tells generated o
 changed images only, it cannot, and since the generator learns through the changes, its images have none of them (Zhao
 et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", https://arxiv.org/abs/2006.10738). Not to be
 taken for `data/transforms.py`, which changes images before any network sees them: what is done there, generators learn.
+
+Differs from the reference: the real and the generated image of one place in the batch are changed by the same numbers.
 """
 
 from collections.abc import Callable, Sequence

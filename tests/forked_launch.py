@@ -1,6 +1,7 @@
 """`launch.py` by command lines, forked. What imports would do differently is for the processes of `command.start`."""
 
 import atexit
+import fcntl
 import os
 import pathlib
 import runpy
@@ -47,6 +48,15 @@ class Launched:
             self.returncode = forks.wait(self._parent, self._process)
         return self.returncode
 
+    def _watched(self) -> bool:
+        """Whether what the process has started, and may have more to say for it, is there still."""
+        with pathlib.Path(self._written.name, 'err').open() as written:
+            try:
+                fcntl.flock(written, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self._process, number)
@@ -61,7 +71,7 @@ class Launched:
           subprocess.TimeoutExpired: where that takes longer.
         """
         deadline = time.monotonic() + timeout
-        while self.poll() is None:
+        while self.poll() is None or self._watched():
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired('launch.py', timeout)
             time.sleep(0.01)
@@ -75,6 +85,7 @@ def _launch(request: list) -> None:
     forks.redirect(0, os.devnull, os.O_RDONLY)
     forks.redirect(1, f'{folder}/out', os.O_WRONLY | os.O_CREAT)
     forks.redirect(2, f'{folder}/err', os.O_WRONLY | os.O_CREAT)
+    fcntl.flock(2, fcntl.LOCK_EX)  # until whoever has this standard error has ended
     os.environ.update(environment)
     sys.argv = ['launch.py', *arguments]
     runpy.run_path('launch.py', run_name='__main__')

@@ -20,6 +20,8 @@ from tests.importers import torch_files
 from tests.reference import cases
 from tests.run_folder import flip_a_bit
 
+# StarGAN v2's imports take 7 GB each: never two at once.
+pytestmark = pytest.mark.xdist_group('import')
 WRITERS = {'zip': torch_files.write_zip, 'legacy': torch_files.write_legacy}
 
 

@@ -23,6 +23,7 @@ from tests.run_folder import about, flip_a_bit, metrics, steps
 of_trained = pytest.mark.xdist_group('processes')
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_other_and_the_same_commands_go_on(tmp_path):
     workdir = tmp_path / 'run'
     arguments = (
@@ -129,6 +130,7 @@ def test_processes_of_a_cluster_that_does_not_say_who_they_are_do_not_run_each_a
         processes._start(None, None, None)
 
 
+@pytest.mark.slow
 def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
     """The first process finds the run locked, while the other one waits for it."""
     arguments = (*command.tiny_training(command.folder_data(tmp_path / 'data')), f'--workdir={tmp_path}')
@@ -141,6 +143,7 @@ def test_what_one_process_alone_meets_ends_the_others_too(tmp_path):
     assert 'process 1 of 2 cannot go on' in other_lines[-1]
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_saves_and_ends_all(tmp_path):
     """Between steps, or in the middle of an evaluation, which is made when the run goes on."""
     workdir = tmp_path / 'run'

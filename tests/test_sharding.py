@@ -164,11 +164,13 @@ METHODS = [(name, ('8x1x1', '2x4x1', '2x2x2')) for name in ('cyclegan', 'pix2pix
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('method', 'layouts'), METHODS)
 def test_eight_devices_give_the_gradients_of_one(method, layouts):
     assert equal_ones(start(8, method, ','.join(layouts))) == [[f'{method} {x} equal' for x in layouts]]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one_device():
     """Batch and parameters are divided between the processes, the images' height within each."""
     port = command.free_port()

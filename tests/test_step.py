@@ -295,6 +295,7 @@ def program_digests():
         yield name, hashlib.sha256(lowered.as_text().encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_every_process_compiles_the_same_programs():
     """Otherwise no compilation cache is ever warm, and the processes of one run do not fit together."""
     code = 'from tests.test_step import program_digests; print(*program_digests())'

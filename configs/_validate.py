@@ -93,7 +93,7 @@ def _validate_method(config: ConfigDict) -> None:
         # How many domains the data has is seen later, where the config leaves it open.
         method.check(config.image_size, len(config.data.domains) or 2)
         method.check_batch(config.batch_size // config.accumulation)
-    names = sorted({network for phase in method.phases() for network in phase.networks})
+    names = sorted(method.trained())
     for network, values in config.optimizer.networks.items():
         if network not in names:
             raise UserError(f'optimizer.networks names {network!r}{_choices(network, names)}')

@@ -132,8 +132,12 @@ def make_experiment(config: Any, *, domains: int, mesh: Mesh) -> Experiment:
     for name in config.optimizer.networks:
         if name not in networks:
             raise ValueError(f'optimizer.networks has {name!r}; the networks are {", ".join(networks)}')
-    trained = [name for name in networks if any(name in phase.networks for phase in method.phases())]
-    optimizers = {name: make_optimizer(config.optimizer, name, config.train_images) for name in trained}
+    trained = method.trained()
+    optimizers = {
+        name: make_optimizer(config.optimizer, name, config.train_images)
+        for name in networks
+        if name in trained
+    }
     initialize = functools.partial(
         make_state,
         method=method,

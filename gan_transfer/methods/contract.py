@@ -199,6 +199,10 @@ class Method:
         """Returns the phases of a step, in the paper's order."""
         raise NotImplementedError
 
+    def trained(self) -> frozenset[str]:
+        """Returns the networks that phases train."""
+        return frozenset(name for phase in self.phases() for name in phase.networks)
+
     def memory(self, batch_size: int, image_size: int) -> dict[str, Any]:
         """Returns the first values of what the method keeps between steps, each [batch_size, ...]."""
         return {}

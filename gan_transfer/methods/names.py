@@ -23,8 +23,9 @@ def check(method: Method, networks: Mapping[str, Network]) -> None:
                 )
         for name in set(phase.forwards) - set(forwards):
             raise ValueError(f'{phase.name} names the forward pass {name!r}; there are {", ".join(forwards)}')
+    trained = method.trained()
     for name, network in networks.items():
-        if not network.pretrained and not any(name in phase.networks for phase in phases):
+        if not network.pretrained and name not in trained:
             raise ValueError(f'no phase trains the network {name}, and it has no pretrained weights')
     for name in set(method.translate_fields) - set(TRANSLATE_FIELDS):
         raise ValueError(f'translate_fields has {name!r}; choose from {", ".join(TRANSLATE_FIELDS)}')
